@@ -1,0 +1,13 @@
+"""Errors that are shown to the user as one line: what, where, and what to do."""
+
+
+class DfmError(Exception):
+    """A run that failed; the `dfm` command prints the message and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(DfmError):
+    """Arguments, settings or input that cannot be used; the command exits with 2."""
+
+    exit_code = 2
