@@ -1,0 +1,49 @@
+"""Positions of pixels in the unit square, and images as sets of pixels to learn."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def pixel_positions(index, height, width):
+    """Centres of the pixels of given row-major index, [..., 2] as (x, y) in the unit square."""
+    x = (index % width + 0.5) / width
+    y = (index // width + 0.5) / height
+    return jnp.stack([x, y], axis=-1).astype(jnp.float32)
+
+
+@flax.struct.dataclass
+class Target:
+    """An image as the pixels that a machine learns.
+
+    Images of different sizes can be stacked: `pixels` is padded to the largest.
+
+    Attributes:
+      pixels: colours [P, C] in [-1, 1], row by row; those beyond height * width are unused.
+      height, width: size in pixels.
+    """
+
+    pixels: Any
+    height: Any
+    width: Any
+
+    @classmethod
+    def stack(cls, images: list[np.ndarray]) -> "Target":
+        """Targets with a leading axis, from images [H, W, C] in [0, 1] of equal channels."""
+        most = max(image.shape[0] * image.shape[1] for image in images)
+        pixels = np.zeros((len(images), most, images[0].shape[-1]), np.float32)
+        for row, image in zip(pixels, images, strict=True):
+            row[: image.shape[0] * image.shape[1]] = 2 * image.reshape(-1, image.shape[-1]) - 1
+        heights, widths = np.array([image.shape[:2] for image in images], np.int32).T
+        return cls(pixels, heights, widths)
+
+    def draw(self, rng: jax.Array, num: int) -> jax.Array:
+        """Indices of `num` random pixels, drawn uniformly with replacement: [num]."""
+        return jax.random.randint(rng, (num,), 0, self.height * self.width)
+
+    def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Positions [..., 2] and colours [..., C] of pixels."""
+        return pixel_positions(index, self.height, self.width), self.pixels[index]

@@ -1,0 +1,74 @@
+"""A run's folder: the config it was started with, its input, its results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from dfm_flax import config as configs
+from dfm_flax.errors import UsageError
+from dfm_flax.files import atomic_path
+
+
+class Run:
+    """The folder of a run, `workdir`.
+
+    It holds config.json, checkpoints/, TensorBoard's files and what the task adds.
+    The config is written last when a run starts, so a folder with a config has its input.
+    """
+
+    def __init__(self, workdir: str | Path):
+        self.folder = Path(workdir)
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def started(self) -> bool:
+        return self.config_file.is_file()
+
+    def config(self) -> ConfigDict:
+        """The config that the run was started with.
+
+        Raises:
+          UsageError: the folder is no run, or its config is damaged.
+        """
+        try:
+            return configs.from_json(self.config_file.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"{self.folder}: no run here (no config.json)") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.config_file}: cannot be read: {error}") from error
+
+    def check_same(self, config: ConfigDict) -> None:
+        """Raises UsageError, with the difference, if the run was started with another config."""
+        changes = configs.difference(self.config(), configs.from_json(configs.to_json(config)))
+        if changes:
+            raise UsageError(
+                f"{self.folder} holds a run with another config ({'; '.join(changes)}); "
+                "use the same settings to go on, or another --workdir"
+            )
+
+    def create(self) -> None:
+        """Makes the folder, or raises UsageError if that or writing into it is impossible."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(self.folder / "writable") as path:
+                path.touch()
+            (self.folder / "writable").unlink()
+        except OSError as error:
+            raise UsageError(f"--workdir {self.folder}: cannot write there: {error.strerror}") from error
+
+    def write_config(self, config: ConfigDict) -> None:
+        with atomic_path(self.config_file) as path:
+            path.write_text(configs.to_json(config))
+
+    def write_results(self, results: Any) -> None:
+        with atomic_path(self.folder / "results.json") as path:
+            path.write_text(json.dumps(results, indent=2) + "\n")

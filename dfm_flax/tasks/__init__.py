@@ -1,0 +1,1 @@
+"""What a user trains for: each task joins a model, data and a loss with the train loop."""

@@ -1,0 +1,1 @@
+"""Training: state, pmap'd steps, checkpoints and the loop."""

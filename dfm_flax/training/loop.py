@@ -1,0 +1,159 @@
+"""The train loop: dispatch many steps, look at the loss, write it down, save."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import first_replica, make_train_steps, replicate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the loop does what, in steps.
+
+    Attributes:
+      num_steps: length of the run.
+      log_every: steps a dispatch; after each the mean loss is fetched and logged.
+      checkpoint_every: steps between checkpoints, a multiple of `log_every`. The last
+        step is always saved.
+    """
+
+    num_steps: int
+    log_every: int
+    checkpoint_every: int
+
+    def __post_init__(self):
+        if min(self.num_steps, self.log_every, self.checkpoint_every) < 1:
+            raise UsageError("num_steps, log_every and checkpoint_every must be at least 1")
+        if self.checkpoint_every % self.log_every:
+            raise UsageError(
+                f"checkpoint_every={self.checkpoint_every} is not a multiple of "
+                f"log_every={self.log_every}"
+            )
+
+
+class Interrupted(DfmError):
+    """The run was asked to stop; it has saved a checkpoint."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells `on_log`: the mean loss of each model since the last call."""
+
+    step: int
+    losses: np.ndarray
+    steps_per_second: float
+
+
+def train(
+    step,
+    state: TrainState,
+    data: Any,
+    schedule: Schedule,
+    checkpoints: Checkpoints,
+    *,
+    names: Sequence[str],
+    on_log: Callable[[Progress], dict[str, str]],
+) -> tuple[TrainState, History]:
+    """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
+
+    Args:
+      step: `training.step.StepFn`, for all models at once.
+      state: the initial state, one replica.
+      data: whatever `step` takes, one replica.
+      names: of the models, for messages; the step's loss is [len(names)].
+      on_log: called after each dispatch; what it returns is shown in the progress bar.
+
+    Returns:
+      The final state as NumPy arrays, and the curve from the first step on.
+
+    Raises:
+      DfmError: a loss or a parameter became infinite or NaN. The last good checkpoint stays.
+      Interrupted: SIGINT or SIGTERM came; the state was saved first.
+    """
+    state, history = _resume(state, checkpoints)
+    start = int(state.step)
+    if start >= schedule.num_steps:
+        return state, history
+    train_steps = make_train_steps(step)
+    state, data = replicate(state), replicate(data)
+    done = start
+    bar = tqdm(total=schedule.num_steps, initial=start, unit="step", dynamic_ncols=True)
+    with bar, _stop_requests() as stop_requested:
+        while done < schedule.num_steps:
+            count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
+            clock = time.perf_counter()
+            state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
+            losses = np.asarray(losses)
+            _check_finite(np.asarray(first_bad), bool(finite), done + count, names, checkpoints)
+            done += count
+            history.append((done, [float(loss) for loss in losses]))
+            rate = count / (time.perf_counter() - clock)
+            bar.set_postfix(on_log(Progress(done, losses, rate)), refresh=False)
+            bar.update(count)
+            stop = stop_requested()
+            if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_steps:
+                checkpoints.save(done, first_replica(state), history)
+            if stop and done < schedule.num_steps:
+                checkpoints.wait()
+                raise Interrupted(f"stopped by {stop} at step {done}, saved; the same command goes on")
+    state = first_replica(state)
+    checkpoints.wait()
+    return state, history
+
+
+def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, History]:
+    restored = checkpoints.restore_newest(state)
+    if restored is None:
+        return state, []
+    state, history = restored
+    log.warning("resumed from the checkpoint of step %d", state.step)
+    return state, history
+
+
+def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkpoints) -> None:
+    if finite and (first_bad < 0).all():
+        return
+    checkpoints.wait()
+    bad = [f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0]
+    what = f"loss of {', '.join(bad)}" if bad else f"a weight at or before step {done}"
+    raise DfmError(
+        f"{what} is not finite: training diverged; the last good checkpoint is kept. "
+        "Try a smaller --config.optimizer.learning_rate in a new --workdir"
+    )
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], str]]:
+    """Turns the first SIGINT or SIGTERM into a request; a second SIGINT acts as usual."""
+    received: list[str] = []
+
+    def request(number, frame):
+        received.append(signal.Signals(number).name)
+        signal.signal(number, previous[number])
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        previous = {number: signal.signal(number, request) for number in numbers}
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield lambda: ""
+        return
+    try:
+        yield lambda: received[0] if received else ""
+    finally:
+        for number in numbers:
+            signal.signal(number, previous[number])

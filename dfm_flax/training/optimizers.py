@@ -1,0 +1,45 @@
+"""Optimisers and rate schedules by name, from a config's `optimizer` section."""
+
+import optax
+from ml_collections import ConfigDict
+
+from dfm_flax.errors import UsageError
+
+
+def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+    """The learning rate at each step.
+
+    `config.schedule` is 'constant', 'linear' or 'cosine', from `config.learning_rate` to
+    `config.final_learning_rate` at `num_steps`, after `config.warmup_steps` rising linearly
+    from 0.
+    """
+    peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
+    if peak <= 0 or final < 0 or warmup < 0:
+        raise UsageError("optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0")
+    if warmup >= num_steps:
+        raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
+    decay_steps = num_steps - warmup
+    schedules = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "linear": lambda: optax.linear_schedule(peak, final, decay_steps),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, decay_steps, alpha=final / peak),
+    }
+    main = _choose("optimizer.schedule", config.schedule, schedules)()
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+
+
+def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    """The optimiser `config.name` under the schedule of `make_schedule`."""
+    rate = make_schedule(config, num_steps)
+    optimizers = {
+        "adam": lambda: optax.adam(rate, b1=config.b1, b2=config.b2),
+    }
+    return _choose("optimizer.name", config.name, optimizers)()
+
+
+def _choose(setting: str, name: str, choices: dict):
+    if name not in choices:
+        raise UsageError(f"{setting}={name!r} is not one of {', '.join(choices)}")
+    return choices[name]

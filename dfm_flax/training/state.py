@@ -1,0 +1,37 @@
+"""The one struct that training carries from step to step."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that the next step depends on, besides the data.
+
+    The random stream of a step follows from `rng` and `step` alone, so a run that
+    was interrupted goes on exactly as if it had not been.
+
+    Attributes:
+      step: steps done; one number, also for many models trained at once.
+      rng: raw random key, uint32 [2]. Saved as plain numbers.
+      params: the model's variables.
+      opt_state: the optimiser's state.
+    """
+
+    step: jax.Array
+    rng: jax.Array
+    params: Any
+    opt_state: optax.OptState
+
+    @classmethod
+    def create(cls, rng, params, optimizer: optax.GradientTransformation) -> "TrainState":
+        return cls(jnp.zeros((), jnp.int32), rng, params, optimizer.init(params))
+
+    @classmethod
+    def of_machines(cls) -> "TrainState":
+        """The axes of `jax.vmap` for many models trained at once: all but the step."""
+        return cls(step=None, rng=0, params=0, opt_state=0)  # type: ignore[arg-type]

@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfm_flax.fourier import FourierLayer, FourierMachine, fourier_series, num_weights
+from dfm_flax.fourier.machine import per_layer
+
+
+def size(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "channels", "max_frequencies"),
+    [(2, 3, 1, 1), (4, 9, 3, 1), (6, 6, 3, (4, 1, 1)), (3, 4, 3, (2, 2, 1))],
+)
+def test_weights_are_counted_exactly(depth, width, channels, max_frequencies):
+    machine = FourierMachine(depth, width, channels, max_frequencies=max_frequencies)
+    params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))
+    assert size(params) == num_weights(depth, width, channels, max_frequencies)
+
+
+def test_the_count_of_the_thesis_without_the_idle_sine():
+    # 2 x 4 x 6, four times 2 x 64 x 6, 2 x 64 x 3, less b_0 of every output
+    assert num_weights(6, 6) == 3504 - 5 * 6 - 3
+
+
+def test_coefficients_have_the_variance_asked_for():
+    layer = FourierLayer(features=8, variance=4e-4)
+    params = layer.init(jax.random.PRNGKey(1), jnp.zeros((1, 8)))
+    coefficients = params["params"]["coefficients"]
+    assert coefficients.var() == pytest.approx(4e-4, rel=0.1)
+    assert abs(coefficients.mean()) < 3 * (4e-4 / coefficients.size) ** 0.5
+
+
+def test_residual_only_where_sizes_agree():
+    x = jnp.full((1, 3), 0.25)
+    for features, expected in ((3, 0.25), (2, 0.0)):
+        layer = FourierLayer(features, variance=0.0)
+        y = layer.apply(layer.init(jax.random.PRNGKey(0), x), x)
+        np.testing.assert_allclose(y, expected)
+
+
+def test_machine_is_tanh_of_the_composed_layers():
+    machine = FourierMachine(depth=4, width=5, variances=(1e-2, 1e-3, 1e-1))
+    positions = jax.random.uniform(jax.random.PRNGKey(0), (7, 2))
+    variables = machine.init(jax.random.PRNGKey(1), positions)
+    c = [variables["params"][f"layer_{i}"]["coefficients"] for i in range(4)]
+    x = fourier_series(positions, c[0])
+    x = x + fourier_series(x, c[1])
+    x = x + fourier_series(x, c[2])
+    expected = jnp.tanh(fourier_series(x, c[3]))
+    np.testing.assert_allclose(machine.apply(variables, positions), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_per_layer_spreads_three_values():
+    assert per_layer((1, 2, 3), 5) == [1, 2, 2, 2, 3]
+    assert per_layer((1, 2, 3), 2) == [1, 3]
+    assert per_layer(7, 3) == [7, 7, 7]
+
+
+@pytest.mark.parametrize(("setting", "depth"), [((1, 2), 4), (1, 1)])
+def test_settings_that_do_not_fit_are_refused(setting, depth):
+    with pytest.raises(ValueError, match="layer"):
+        per_layer(setting, depth)

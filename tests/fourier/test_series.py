@@ -1,0 +1,108 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfm_flax.fourier import fourier_series, frequencies, num_coefficients
+
+CASES = [(m, 1) for m in range(1, 9)] + [(m, 2) for m in range(1, 6)] + [(2, 3), (3, 4), (2, 7), (2, 16)]
+
+
+def textbook(x, coefficients, max_frequency):
+    """The series and its gradients by the formula, in float64."""
+    k = frequencies(x.shape[-1], max_frequency)
+    theta = 2 * np.pi * x @ k.T
+    cos, sin = np.cos(theta), np.sin(theta)[:, 1:]
+    a, b = coefficients[: len(k)], coefficients[len(k) :]
+
+    def gradients(cotangent):
+        d_theta = -np.sin(theta) * (cotangent @ a.T)
+        d_theta[:, 1:] += cos[:, 1:] * (cotangent @ b.T)
+        return 2 * np.pi * d_theta @ k, np.concatenate([cos.T @ cotangent, sin.T @ cotangent])
+
+    return cos @ a + sin @ b, gradients
+
+
+def relative_error(value, reference):
+    return np.linalg.norm(np.asarray(value, np.float64) - reference) / np.linalg.norm(reference)
+
+
+def example(m, max_frequency, positions=50, n=3):
+    rng = np.random.default_rng(m)
+    x = rng.normal(size=(positions, m), scale=2).astype(np.float32)
+    coefficients = rng.normal(size=(num_coefficients(m, max_frequency), n)).astype(np.float32)
+    return x, coefficients, rng.normal(size=(positions, n)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("m", "max_frequency"), CASES)
+def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
+    x, coefficients, cotangent = example(m, max_frequency)
+    expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), max_frequency)
+    y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, max_frequency), x, coefficients)
+    d_x, d_coefficients = vjp(cotangent)
+    expected_d_x, expected_d_coefficients = gradients(cotangent.astype(np.float64))
+    assert relative_error(y, expected) < 1e-5
+    assert relative_error(d_x, expected_d_x) < 1e-5
+    assert relative_error(d_coefficients, expected_d_coefficients) < 1e-5
+
+
+def test_float64_is_exact_to_float64():
+    with jax.enable_x64(True):
+        x, coefficients, cotangent = (array.astype(np.float64) for array in example(5, 2))
+        expected, gradients = textbook(x, coefficients, 2)
+        y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, 2), x, coefficients)
+        assert y.dtype == jnp.float64
+        assert relative_error(y, expected) < 1e-13
+        assert relative_error(vjp(cotangent)[0], gradients(cotangent)[0]) < 1e-13
+
+
+def test_far_from_the_origin_the_period_is_kept_exactly():
+    x, coefficients, _ = example(3, 1)
+    x = np.round(x * 64) / 64  # so that adding whole periods is exact in float32
+    np.testing.assert_array_equal(
+        fourier_series(x, coefficients), fourier_series(x + np.float32(1024), coefficients)
+    )
+
+
+def test_leading_axes_are_kept():
+    x, coefficients, _ = example(4, 1, positions=24)
+    y = fourier_series(x.reshape(2, 3, 4, 4), coefficients)
+    assert y.shape == (2, 3, 4, 3)
+    np.testing.assert_allclose(y.reshape(24, 3), fourier_series(x, coefficients), rtol=1e-5, atol=1e-5)
+
+
+def test_vmap_over_machines_gives_each_machine():
+    x, coefficients, _ = example(6, 1)
+    both = jnp.stack([coefficients, -2 * coefficients])
+    y = jax.vmap(lambda c: fourier_series(x, c))(both)
+    np.testing.assert_allclose(y[1], -2 * y[0], rtol=1e-4, atol=1e-4)
+
+
+def test_features_are_never_in_memory():
+    """The largest intermediate of m = 8 at P positions is far under the textbook's 2 * 2^8 * P."""
+    positions = 1000
+    x = jax.ShapeDtypeStruct((positions, 8), jnp.float32)
+    coefficients = jax.ShapeDtypeStruct((num_coefficients(8), 4), jnp.float32)
+
+    def loss(x, c):
+        return fourier_series(x, c).sum()
+
+    def shapes(jaxpr):
+        for equation in jaxpr.eqns:
+            yield from (v.aval.shape for v in equation.outvars)
+            for inner in jax.core.jaxprs_in_params(equation.params):
+                yield from shapes(inner)
+
+    jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, coefficients).jaxpr
+    largest = max(np.prod(shape) for shape in shapes(jaxpr) if positions in shape)
+    assert largest <= 64 * positions
+
+
+def test_wrong_number_of_coefficients_is_refused():
+    with pytest.raises(ValueError, match="7 rows of coefficients, not 8"):
+        fourier_series(jnp.zeros((5, 2)), jnp.zeros((8, 3)))
+
+
+def test_frequencies_are_in_the_order_of_the_coefficients():
+    np.testing.assert_array_equal(frequencies(2), [[0, 0], [0, 1], [1, 0], [1, 1]])
+    assert frequencies(3, 2).shape == (27, 3)

@@ -1,0 +1,117 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_collections import ConfigDict
+
+from dfm_flax.config import difference, flatten, from_json, load_config, override, to_json
+from dfm_flax.errors import UsageError
+
+
+def example() -> ConfigDict:
+    config = ConfigDict({"task": "compress", "seeds": (0,), "fast": True})
+    config.model = ConfigDict({"depth": 4, "rate": 1e-3, "variances": (1e-2, 1e-4), "size": ()})
+    config.data = ConfigDict({"images": ("a.png",)})
+    return config.lock()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("model.depth=7", "model.depth", 7),
+        ("model.rate=3", "model.rate", 3.0),
+        ("model.rate=5e-4", "model.rate", 5e-4),
+        ("model.variances=(1, 2e-5)", "model.variances", (1.0, 2e-5)),
+        ("model.variances=1,2", "model.variances", (1.0, 2.0)),
+        ("model.variances=0.5", "model.variances", (0.5,)),
+        ("model.size=40,50", "model.size", (40, 50)),
+        ("seeds=3", "seeds", (3,)),
+        ("fast=False", "fast", False),
+        ("task=x=y", "task", "x=y"),
+        ("data.images=b c.png,d.png", "data.images", ("b c.png", "d.png")),
+        ("data.images=('e,f.png',)", "data.images", ("e,f.png",)),
+    ],
+)
+def test_override(assignment, key, value):
+    config = example()
+    override(config, [assignment])
+    assert flatten(config)[key] == value
+    assert type(flatten(config)[key]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("model.detph=7", "did you mean --config.model.depth?"),
+        ("depth=7", "did you mean --config.model.depth?"),
+        ("nonsense=7", "there are data.images, fast"),
+        ("model=7", "--config.model: no such setting"),
+        ("model.depth=x", "'x' is not a whole number"),
+        ("model.depth=7.5", "is not a whole number"),
+        ("model.depth=True", "is not a whole number"),
+        ("model.depth", "give a value"),
+        ("model.rate=fast", "is not a number"),
+        ("model.variances=a,b", "is not a list like 0.01,0.0001"),
+        ("seeds=1.5", "is not a list"),
+        ("fast=1", "is not True or False"),
+    ],
+)
+def test_override_refuses(assignment, message):
+    config = example()
+    with pytest.raises(UsageError) as caught:
+        override(config, [assignment])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert config == example()
+
+
+values = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans())
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1).filter(lambda key: "." not in key),
+        st.one_of(values, st.lists(values).map(tuple)),
+    )
+)
+def test_json_keeps_every_value_and_type(entries):
+    config = ConfigDict(entries)
+    again = from_json(to_json(config))
+    assert difference(config, again) == []
+    assert {k: type(v) for k, v in config.items()} == {k: type(v) for k, v in again.items()}
+
+
+def test_difference_names_changed_added_and_absent():
+    ours, theirs = example(), example()
+    with theirs.unlocked():
+        theirs.model.depth = 5
+        theirs.extra = 1
+    assert difference(ours, theirs) == ["model.depth: 4 -> 5", "extra: (absent) -> 1"]
+
+
+def test_load_config(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(
+        "from ml_collections import ConfigDict\n"
+        "def get_config(name='none'): return ConfigDict({'name': name})\n"
+    )
+    assert load_config(str(path)).name == "none"
+    assert load_config(f"{path}:deep").name == "deep"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("x = (", "SyntaxError"),
+        ("x = 1", "AttributeError"),
+        ("def get_config(): raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("def get_config(): return {}", "ConfigDict"),
+    ],
+)
+def test_load_config_refuses(tmp_path, text, message):
+    path = tmp_path / "c.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config(str(path))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,128 @@
+"""Runs in one process with the devices it finds; tests/test_devices.py repeats it on 2 and 4."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dfm_flax.errors import UsageError
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import (
+    DEVICES,
+    check_divides,
+    first_replica,
+    make_step,
+    make_train_steps,
+    over_machines,
+    replicate,
+    shard,
+)
+
+
+def quadratic_loss(params, data, rng):
+    """Distance of the parameters to a random batch of the rows of `data`."""
+    rows = shard(jax.random.randint(rng, (64,), 0, len(data)))
+    return jnp.mean((params["w"] - data[rows]) ** 2)
+
+
+OPTIMIZER = optax.adam(0.05)
+STEP = over_machines(make_step(quadratic_loss, OPTIMIZER))
+
+
+def initial(seeds=(0,)):
+    def create(seed):
+        rng = jax.random.PRNGKey(seed)
+        return TrainState.create(rng, {"w": jax.random.normal(rng, (3,))}, OPTIMIZER)
+
+    axes = TrainState.of_machines()
+    return jax.tree.map(np.array, jax.vmap(create, out_axes=axes)(np.array(seeds, np.uint32)))
+
+
+def data(machines=1):
+    return np.random.default_rng(0).normal(size=(machines, 100, 3)).astype(np.float32)
+
+
+def run(state, rows, counts):
+    train_steps = make_train_steps(STEP)
+    state, rows = replicate(state), replicate(rows)
+    losses = []
+    for count in counts:
+        state, loss, first_bad, finite = train_steps(state, rows, np.int32(count))
+        losses.append(np.asarray(loss))
+    return first_replica(state), losses, np.asarray(first_bad), bool(finite)
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_many_steps_a_dispatch_are_the_same_steps_as_one_a_dispatch():
+    together, losses, _, _ = run(initial(), data(), [12])
+    one_by_one, single_losses, _, _ = run(initial(), data(), [1] * 12)
+    assert together.step == 12
+    assert_equal(together, one_by_one)
+    np.testing.assert_allclose(losses[0], np.mean(single_losses, axis=0), rtol=1e-6)
+
+
+def test_steps_are_those_of_a_plain_loop():
+    """Against optax in an ordinary Python loop on the whole batch, without any mapping."""
+    rows, state = data()[0], initial()
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), state.params)
+    opt_state = OPTIMIZER.init(params)
+    for i in range(5):
+        index = jax.random.randint(jax.random.fold_in(state.rng[0], i), (64,), 0, len(rows))
+        gradients = jax.grad(lambda p, index=index: jnp.mean((p["w"] - rows[index]) ** 2))(params)
+        updates, opt_state = OPTIMIZER.update(gradients, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    trained, *_ = run(initial(), data(), [5])
+    np.testing.assert_allclose(trained.params["w"][0], params["w"], rtol=1e-5)
+
+
+def test_machines_trained_together_are_those_trained_alone():
+    rows = data(3)
+    together, *_ = run(initial((4, 5, 6)), rows, [10])
+    for i, seed in enumerate((4, 5, 6)):
+        alone, *_ = run(initial((seed,)), rows[i : i + 1], [10])
+        np.testing.assert_allclose(together.params["w"][i], alone.params["w"][0], rtol=1e-5)
+
+
+def test_the_first_step_with_a_bad_loss_is_named_for_its_machine():
+    rows = data(2)
+    rows[1, 7] = np.nan  # drawn sooner or later
+    state = initial((0, 1))
+    expected = next(
+        i
+        for i in range(100)
+        if 7 in jax.random.randint(jax.random.fold_in(state.rng[1], i), (64,), 0, 100)
+    )
+    _, _, first_bad, finite = run(state, rows, [20])
+    np.testing.assert_array_equal(first_bad, [-1, expected])
+    assert not finite
+
+
+def test_each_device_works_on_its_part_of_the_batch():
+    """Each device's part of the batch has 1/D of it, and together they are the batch."""
+    devices = jax.local_device_count()
+    parts = jax.pmap(lambda _, batch: shard(batch), axis_name=DEVICES, in_axes=(0, None))
+    batch = np.arange(8 * devices)
+    np.testing.assert_array_equal(parts(np.arange(devices), batch), batch.reshape(devices, 8))
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "message"),
+    [(65, 2, "64 or 66"), (1, 4, "batch_size=4"), (0, 2, "does not divide")],
+)
+def test_batches_that_do_not_divide_are_refused(batch, devices, message):
+    with pytest.raises(UsageError, match=message):
+        check_divides(batch, devices)
+    check_divides(64, 4)
+
+
+def test_a_replica_is_a_copy():
+    tree = {"a": np.arange(3.0)}
+    replicas = replicate(tree)
+    assert replicas["a"].shape == (jax.local_device_count(), 3)
+    copy = first_replica(replicas)
+    assert copy["a"].flags.owndata
+    np.testing.assert_array_equal(copy["a"], tree["a"])
