@@ -45,7 +45,7 @@ def open_images(run: Run, config: ConfigDict) -> list[Image]:
     with atomic_path(run.folder / "images.npz") as path:
         np.savez_compressed(path, **{image.name: _integers(image) for image in images})
     run.write_config(config)
-    return images
+    return stored_images(run)  # as a resumed run will see them: resizing leaves no whole levels
 
 
 def stored_images(run: Run) -> list[Image]:

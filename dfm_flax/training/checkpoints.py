@@ -36,7 +36,8 @@ class Checkpoints:
         """Starts to save a state of NumPy arrays; a save still under way is waited for."""
         if step in self._manager.all_steps():
             return
-        progress = {"history": history, "digest": digest(state)}
+        # A copy of the history: the caller appends to it while it is written.
+        progress = {"history": list(history), "digest": digest(state)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -73,6 +74,9 @@ class Checkpoints:
                 "restore the folder from a backup, or train into a new --workdir"
             )
         return None
+
+    def newest_step(self) -> int | None:
+        return self._manager.latest_step()
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

@@ -131,8 +131,10 @@ def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkp
     checkpoints.wait()
     bad = [f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0]
     what = f"loss of {', '.join(bad)}" if bad else f"a weight at or before step {done}"
+    kept = checkpoints.newest_step()
+    kept_text = "no checkpoint was due yet" if kept is None else f"the checkpoint of step {kept} is kept"
     raise DfmError(
-        f"{what} is not finite: training diverged; the last good checkpoint is kept. "
+        f"{what} is not finite: training diverged; {kept_text}. "
         "Try a smaller --config.optimizer.learning_rate in a new --workdir"
     )
 

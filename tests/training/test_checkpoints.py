@@ -46,6 +46,17 @@ def test_only_the_newest_are_kept(tmp_path):
     assert sorted(path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit()) == ["2", "3"]
 
 
+def test_what_the_caller_does_next_is_not_saved(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step in range(1, 21):
+        history = [(step, [1.0])]
+        checkpoints.save(step, state(step), history)
+        history.append((step + 1, [2.0]))
+    checkpoints.wait()
+    checkpoints.close()
+    assert restored(tmp_path / "c")[1] == [(20, [1.0])]
+
+
 def flip_bytes(folder):
     """Flips bits in the stored array values, where no reader would notice by itself."""
     data = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)

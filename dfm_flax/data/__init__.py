@@ -1,0 +1,1 @@
+"""What a machine is fitted to: images, positions and data sets of images."""

@@ -1,0 +1,263 @@
+"""Images: read from files of many kinds, brought to size, written without loss.
+
+In memory an image is float32 [H, W, C] in [0, 1], grey (C = 1) or RGB (C = 3).
+"""
+
+import difflib
+import importlib.util
+import io
+import struct
+import sys
+import warnings
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from numpy.typing import ArrayLike, NDArray
+from PIL.TiffImagePlugin import BITSPERSAMPLE
+
+from dfm_flax.errors import UsageError
+from dfm_flax.files import atomic_path
+
+SAMPLE_PREFIX = "sample:"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image and what is known of its source.
+
+    Attributes:
+        pixels: float32 [H, W, C] in [0, 1]; C is 1 (grey) or 3 (RGB).
+        levels: the largest sample of the source, 255 (8 bits) or 65535 (16 bits).
+        name: the file's name without folder and suffix.
+        had_alpha: whether anything was transparent and now shows white.
+    """
+
+    pixels: NDArray[np.float32]
+    levels: int
+    name: str
+    had_alpha: bool = False
+
+
+def read_image(source: str | Path) -> Image:
+    """Reads any image that Pillow reads, or `sample:NAME`, an image that scikit-image ships.
+
+    The image is turned upright as its EXIF data says. Grey stays grey; palettes and other
+    colour spaces become RGB; transparency is composited over white; an animation gives its
+    first frame. 16 bits are kept for grey images and for RGB in PNG and TIFF; whatever else is
+    deeper, Pillow reduces to 8 bits. Float images must hold [0, 1] and count as 16 bits.
+
+    Raises:
+        UsageError: the source is missing, cannot be read, is no image, is truncated or
+            damaged, holds numbers out of range, or is so large that Pillow suspects an attack.
+    """
+    if str(source).startswith(SAMPLE_PREFIX):
+        path = _sample_path(str(source).removeprefix(SAMPLE_PREFIX))
+    else:
+        path = Path(source)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read image {source}: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            samples, levels = _decode(data)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        limit = f"{PIL.Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise UsageError(f"cannot read image {source}: it has more than {limit}") from error
+    except PIL.UnidentifiedImageError as error:
+        raise UsageError(f"cannot read image {source}: not an image of a known format") from error
+    except Exception as error:  # decoders answer damaged bytes with nearly any exception
+        reason = " ".join(str(error).split())
+        raise UsageError(f"cannot read image {source}: {reason}") from error
+    pixels, had_alpha = _over_white(samples)
+    return Image(pixels, levels, path.stem, had_alpha)
+
+
+def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) -> Image:
+    """Resizes so that the shorter side has `resize` pixels (0 keeps), then crops the centre.
+
+    Args:
+        image: the image.
+        resize: pixels of the shorter side; the longer side keeps the proportion.
+        crop: (height, width) in pixels, or None for the whole image.
+
+    Raises:
+        UsageError: a size makes no sense, or the image is smaller than the crop.
+    """
+    if resize < 0 or (crop is not None and min(crop) < 1):
+        raise UsageError(
+            f"data.resize={resize}, data.crop={crop}: sizes are counted in pixels, "
+            "with resize=0 to keep the image's and crop=() for all of it"
+        )
+    pixels = _resize(image.pixels, resize) if resize else image.pixels
+    if crop is not None:
+        short = [
+            f"{side} of {have} pixels is under {want}"
+            for side, have, want in zip(("height", "width"), pixels.shape, crop, strict=False)
+            if have < want
+        ]
+        if short:
+            enough = _shorter_side_for(crop, image.pixels.shape[:2])
+            raise UsageError(
+                f"image {image.name} is smaller than the crop: its {' and its '.join(short)}; "
+                f"use --config.data.resize={enough}"
+            )
+        top, left = ((have - want) // 2 for have, want in zip(pixels.shape, crop, strict=False))
+        pixels = pixels[top : top + crop[0], left : left + crop[1]].copy()
+    return replace(image, pixels=pixels)
+
+
+def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
+    """Writes [H, W, C] in [0, 1] in the format of the suffix, complete or not at all.
+
+    Samples are clipped to [0, 1] and rounded to the nearest of `levels` + 1 levels. Only PNG
+    keeps 16 bits (levels = 65535), grey and RGB; other formats get 8, the lossy ones at
+    quality 95.
+
+    Raises:
+        UsageError: no format has this suffix or can hold the image, or it cannot be written.
+        ValueError: the pixels are not finite [H, W, 1] or [H, W, 3], or `levels` is neither
+            255 nor 65535.
+    """
+    pixels = np.asarray(pixels, np.float64)
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or not np.isfinite(pixels).all():
+        raise ValueError(f"expected finite pixels [H, W, 1] or [H, W, 3], got {pixels.shape}")
+    if levels not in (255, 65535):
+        raise ValueError(f"levels must be 255 or 65535, got {levels}")
+    image_format = PIL.Image.registered_extensions().get(Path(path).suffix.lower())
+    if image_format not in PIL.Image.SAVE:
+        raise UsageError(f"cannot write {path}: use an image suffix such as .png, .webp or .tif")
+    keeps_16_bits = image_format == "PNG" and levels == 65535
+    samples = np.rint(np.clip(pixels, 0, 1) * (65535 if keeps_16_bits else 255))
+    with atomic_path(path) as temporary:
+        if keeps_16_bits:
+            temporary.write_bytes(_encode_png_16_bit(samples))
+            return
+        samples = samples.astype(np.uint8)
+        image = PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
+        try:
+            image.save(temporary, image_format, quality=95)
+        except ValueError as error:
+            raise UsageError(f"cannot write {path}: {error}") from error
+
+
+def _sample_path(name: str) -> Path:
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"{SAMPLE_PREFIX}{name} is part of scikit-image: install scikit-image")
+    files = (Path(spec.submodule_search_locations[0]) / "data").iterdir()
+    samples = {file.stem: file for file in sorted(files) if file.suffix in (".png", ".jpg")}
+    if name not in samples:
+        near = difflib.get_close_matches(name, samples, n=1)
+        question = f"did you mean {SAMPLE_PREFIX}{near[0]}? " if near else ""
+        raise UsageError(
+            f"no sample image {name!r}; {question}available: {', '.join(samples) or 'none'}"
+        )
+    return samples[name]
+
+
+def _decode(data: bytes) -> tuple[NDArray[np.float32], int]:
+    """Samples float32 [H, W, 1..4] in [0, 1], alpha last where C is even; and the levels."""
+    image = PIL.Image.open(io.BytesIO(data))
+    if min(image.size) < 1:
+        raise ValueError("it has no pixels")
+    raw_mode = _raw_mode(image)
+    planar = image.format == "TIFF" and raw_mode == "R"
+    if planar and 16 in image.getexif()[BITSPERSAMPLE]:
+        raise ValueError("Pillow misreads 16-bit TIFF in separate planes; interleave its colours")
+    low_byte_mode = _LOW_BYTE_MODES.get(raw_mode) if image.mode in ("RGB", "RGBA") else None
+    upright = PIL.ImageOps.exif_transpose(image)
+    if low_byte_mode:
+        words = 256 * np.asarray(upright, np.float32) + _decode_low_bytes(data, low_byte_mode)
+        return (words / 65535).astype(np.float32), 65535
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        numbers = np.asarray(upright, np.float64)[..., np.newaxis]
+        largest = 1 if upright.mode == "F" else 65535
+        if not (numbers.min() >= 0 and numbers.max() <= largest):  # also catches NaN
+            raise ValueError(f"its numbers must lie between 0 and {largest}; rescale it")
+        return (numbers / largest).astype(np.float32), 65535
+    # Pillow widens grey with alpha to RGBA when it has 16 bits.
+    grey = upright.mode in ("1", "L", "LA") or raw_mode == "LA;16B"
+    mode = ("L" if grey else "RGB") + ("A" if upright.has_transparency_data else "")
+    samples = np.asarray(upright.convert(mode), np.float32) / np.float32(255)
+    return samples[..., np.newaxis] if samples.ndim == 2 else samples, 255
+
+
+# Pillow has no mode for 16-bit colour and keeps the high byte of each sample. Reading once more
+# as if the bytes came in the other order keeps the low byte: together, all 16 bits.
+_LOW_BYTE_MODES = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
+
+
+def _raw_mode(image: PIL.Image.Image) -> str:
+    """How Pillow will unpack the file's samples, such as "RGB;16B"; empty where it does not say."""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0].args if tiles else ""
+    raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return raw_mode if isinstance(raw_mode, str) else ""
+
+
+def _decode_low_bytes(data: bytes, raw_mode: str) -> NDArray[np.float32]:
+    image: Any = PIL.Image.open(io.BytesIO(data))
+    image.tile = [
+        tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:]))
+        for tile in image.tile
+    ]
+    return np.asarray(PIL.ImageOps.exif_transpose(image), np.float32)
+
+
+def _over_white(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+    """Colours composited over white, and whether anything was transparent."""
+    if samples.shape[-1] % 2:
+        return samples, False
+    colours, alpha = samples[..., :-1], samples[..., -1:]
+    return colours * alpha + (1 - alpha), bool(alpha.min() < 1)
+
+
+def _resize(pixels: NDArray[np.float32], shorter: int) -> NDArray[np.float32]:
+    """Lanczos in float, each channel alone; overshoot at edges is clipped."""
+    shortest = min(pixels.shape[:2])
+    # Integers, rounded half up: the longer side is then never shorter than its exact size asks.
+    height, width = ((2 * side * shorter + shortest) // (2 * shortest) for side in pixels.shape[:2])
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > limit:
+        raise UsageError(
+            f"data.resize={shorter} gives {height} x {width} pixels, more than {limit:,}; "
+            "use a smaller one"
+        )
+    channels = [
+        PIL.Image.fromarray(channel).resize((width, height), PIL.Image.Resampling.LANCZOS)
+        for channel in np.moveaxis(pixels, -1, 0)
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+
+
+def _shorter_side_for(crop: tuple[int, int], size: tuple[int, ...]) -> int:
+    """The smallest `resize` at which an image of `size` holds `crop`."""
+    return max(-(-min(size) * want // have) for want, have in zip(crop, size, strict=True))
+
+
+def _encode_png_16_bit(samples: NDArray) -> bytes:
+    """A 16-bit PNG of samples [H, W, C], grey or RGB; Pillow writes none in colour."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    height, width, channels = samples.shape
+    colour_type = {1: 0, 3: 2}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # each row starts with its filter: 0, none
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows.tobytes())), chunk(b"IEND", b""))
+    )

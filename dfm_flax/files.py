@@ -1,0 +1,37 @@
+"""Files that appear complete or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dfm_flax.errors import UsageError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a path to write to beside `path`; it becomes `path` when the block succeeds.
+
+    The temporary path has the suffix of `path`, lies in the same folder (a rename across
+    file systems is a copy, which can stop half way) and is removed if the block fails. Missing
+    parent folders are created; a symbolic link is followed, so the link itself stays.
+
+    Raises:
+        UsageError: the folder or the file cannot be written, or `path` exists and is no
+            regular file. An OSError out of the block counts as one: the block only writes.
+    """
+    target = Path(os.path.realpath(path))
+    # Renaming onto a device such as /dev/null would succeed for root and replace the device.
+    if target.exists() and not target.is_file():
+        raise UsageError(f"cannot write {path}: it exists and is not a regular file")
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""How far a reconstruction is from its original, and what it costs."""

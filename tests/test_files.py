@@ -1,0 +1,78 @@
+"""Tests of files that appear complete or not at all."""
+
+import os
+
+import pytest
+
+from dfm_flax.errors import UsageError
+from dfm_flax.files import atomic_path
+
+
+def test_target_appears_only_at_the_end_with_its_suffix_and_folder(tmp_path):
+    target = tmp_path / "new" / "folders" / "figure.png"
+    with atomic_path(target) as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == target.parent
+        temporary.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert os.listdir(target.parent) == ["figure.png"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, failure):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def fail_half_way():
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        fail_half_way()
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_permissions_are_those_of_an_ordinary_file(tmp_path):
+    (tmp_path / "ordinary").write_text("")
+    with atomic_path(tmp_path / "atomic") as temporary:
+        temporary.write_text("")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_link_is_followed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with atomic_path(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_folder_cannot_be_replaced(tmp_path):
+    with pytest.raises(UsageError, match="not a regular file"), atomic_path(tmp_path):
+        raise AssertionError("the block must not run")
+
+
+def test_file_in_the_place_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UsageError, match=r"cannot write .*: "),
+        atomic_path(tmp_path / "file" / "x"),
+    ):
+        raise AssertionError("the block must not run")
+
+
+def test_error_of_the_system_is_one_line(tmp_path):
+    target = tmp_path / "x"
+    with pytest.raises(UsageError) as raised, atomic_path(target):
+        raise OSError(28, "No space left on device")
+    assert str(raised.value) == f"cannot write {target}: No space left on device"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError), atomic_path(tmp_path / "x") as temporary:
+        temporary.write_text("")

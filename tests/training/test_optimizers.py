@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from dfm_flax.errors import UsageError
+from dfm_flax.training.optimizers import make_optimizer, make_schedule
+
+
+def settings(**changes):
+    default = {
+        "name": "adam",
+        "b1": 0.9,
+        "b2": 0.999,
+        "learning_rate": 1e-2,
+        "final_learning_rate": 1e-4,
+        "schedule": "constant",
+        "warmup_steps": 0,
+    }
+    return ConfigDict(default | changes)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", lambda t: np.full_like(t, 1e-2)),
+        ("linear", lambda t: 1e-2 + t * (1e-4 - 1e-2)),
+        ("cosine", lambda t: 1e-4 + (1e-2 - 1e-4) * (1 + np.cos(np.pi * t)) / 2),
+    ],
+)
+def test_schedules(schedule, expected):
+    rate = make_schedule(settings(schedule=schedule), 100)
+    steps = np.array([0, 10, 50, 100])
+    np.testing.assert_allclose([rate(step) for step in steps], expected(steps / 100), rtol=1e-5)
+
+
+def test_warm_up_rises_to_the_rate_and_then_decays_to_the_end():
+    rate = make_schedule(settings(schedule="linear", warmup_steps=20), 100)
+    np.testing.assert_allclose(rate(0), 0)
+    np.testing.assert_allclose(rate(10), 5e-3, rtol=1e-6)
+    np.testing.assert_allclose(rate(20), 1e-2, rtol=1e-6)
+    np.testing.assert_allclose(rate(100), 1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "adma"}, "optimizer.name='adma' is not one of adam"),
+        ({"schedule": "cosin"}, "optimizer.schedule='cosin' is not one of constant"),
+        ({"learning_rate": 0.0}, "learning rates"),
+        ({"warmup_steps": 100}, "warmup_steps=100"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        make_optimizer(settings(**changes), 100)
