@@ -6,8 +6,16 @@ from typing import TypeVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dfm_flax.fourier.series import fourier_series, num_coefficients
+from dfm_flax.fourier.series import (
+    additive_fourier_series,
+    additive_frequencies,
+    fourier_series,
+    frequencies,
+    num_additive_coefficients,
+    num_coefficients,
+)
 
 _T = TypeVar("_T")
 
@@ -19,38 +27,61 @@ class FourierLayer(nn.Module):
       features: n, the number of outputs.
       max_frequency: F; frequencies are {0, .., F}^m. The thesis has F = 1.
       variance: variance of the Gaussian that the coefficients are drawn from.
+      additive: keeps only the frequencies on the axes, see `additive_fourier_series`.
+      normalize: makes `variance` that of an output, not of a coefficient: coefficients are
+        drawn with a standard deviation proportional to (1 + |k|)^(-1/2), such that the
+        outputs of a layer have `variance` at a random argument, whatever m and F are.
+      residual: adds the argument where m == n.
 
-    The one parameter, `coefficients` [2 (F+1)^m - 1, n], holds the cosine
-    coefficients of all frequencies and the sine coefficients of all but k = 0.
+    The one parameter, `coefficients`, holds the cosine coefficients of all frequencies and
+    the sine coefficients of all but k = 0: [2 (F+1)^m - 1, n], or [2 m F + 1, n] if additive.
     """
 
     features: int
     max_frequency: int = 1
     variance: float = 2e-5
+    additive: bool = False
+    normalize: bool = False
+    residual: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., m], in periods, to [..., n]."""
         m = x.shape[-1]
-        coefficients = self.param(
-            "coefficients",
-            nn.initializers.normal(self.variance**0.5),
-            (num_coefficients(m, self.max_frequency), self.features),
-        )
-        y = fourier_series(x, coefficients, self.max_frequency)
-        return x + y if m == self.features else y
+        series = additive_fourier_series if self.additive else fourier_series
+        coefficients = self.param("coefficients", self._draw, m)
+        y = series(x, coefficients, self.max_frequency)
+        return x + y if self.residual and m == self.features else y
+
+    def _draw(self, rng: jax.Array, m: int) -> jax.Array:
+        k = (additive_frequencies if self.additive else frequencies)(m, self.max_frequency)
+        size = np.linalg.norm(k, axis=-1)
+        size = np.concatenate([size, size[1:]])
+        deviation = np.full(len(size), self.variance**0.5)
+        if self.normalize:
+            decay = (1 + size) ** -0.5
+            # cos^2 and sin^2 are 1/2 on average, but for the constant.
+            power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
+            deviation = decay * (self.variance / power) ** 0.5
+        normal = jax.random.normal(rng, (len(size), self.features))
+        return normal * deviation[:, None].astype(np.float32)
 
 
 class FourierMachine(nn.Module):
     """h = tanh(h_d o ... o h_1): positions in the unit square to colours in [-1, 1].
 
+    With the defaults it is the thesis's machine.
+
     Attributes:
       depth: number of layers d, at least 2.
       width: features between the layers.
       channels: outputs of the last layer: 1 for grey, 3 for RGB.
-      variances: variance of the initial coefficients: one number for all layers, or
-        three for the first layer, the hidden layers and the last layer.
+      variances: of the initial coefficients: one number for all layers, or three for the
+        first layer, the hidden layers and the last layer.
       max_frequencies: largest frequency F, likewise one number or three.
+      additive, normalize, residual: see `FourierLayer`, for all layers.
+      extent: the part of a period that the unit square spans. The thesis has 1, which
+        makes the left edge of every image the continuation of its right edge.
     """
 
     depth: int
@@ -58,18 +89,28 @@ class FourierMachine(nn.Module):
     channels: int = 3
     variances: float | Sequence[float] = 2e-5
     max_frequencies: int | Sequence[int] = 1
+    additive: bool = False
+    normalize: bool = False
+    residual: bool = True
+    extent: float = 1.0
 
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
         """Maps positions [..., 2] to colours [..., channels]."""
         widths = [self.width] * (self.depth - 1) + [self.channels]
-        variances = per_layer(self.variances, self.depth)
         max_frequencies = per_layer(self.max_frequencies, self.depth)
-        x = positions
-        for i, (features, frequency, variance) in enumerate(
-            zip(widths, max_frequencies, variances, strict=True)
-        ):
-            x = FourierLayer(features, frequency, variance, name=f"layer_{i}")(x)
+        variances = per_layer(self.variances, self.depth)
+        x = self.extent * positions
+        for i, n in enumerate(widths):
+            x = FourierLayer(
+                n,
+                max_frequencies[i],
+                variances[i],
+                self.additive,
+                self.normalize,
+                self.residual,
+                name=f"layer_{i}",
+            )(x)
         return jnp.tanh(x)
 
 
@@ -90,12 +131,15 @@ def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
 
 
 def num_weights(
-    depth: int, width: int, channels: int = 3, max_frequencies: int | Sequence[int] = 1
+    depth: int,
+    width: int,
+    channels: int = 3,
+    max_frequencies: int | Sequence[int] = 1,
+    additive: bool = False,
 ) -> int:
     """Exact number of learnable weights of a `FourierMachine`."""
+    rows = num_additive_coefficients if additive else num_coefficients
     inputs = [2] + [width] * (depth - 1)
     outputs = [width] * (depth - 1) + [channels]
-    return sum(
-        num_coefficients(m, frequency) * n
-        for m, n, frequency in zip(inputs, outputs, per_layer(max_frequencies, depth), strict=True)
-    )
+    frequency = per_layer(max_frequencies, depth)
+    return sum(rows(inputs[i], frequency[i]) * outputs[i] for i in range(depth))

@@ -53,6 +53,52 @@ def frequencies(in_features: int, max_frequency: int = 1) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, in_features)
 
 
+def num_additive_coefficients(in_features: int, max_frequency: int = 1) -> int:
+    """Rows of the coefficients of an additive series: 2 m F + 1."""
+    return 2 * in_features * max_frequency + 1
+
+
+def additive_fourier_series(
+    x: jax.Array, coefficients: jax.Array, max_frequency: int = 1
+) -> jax.Array:
+    """The Fourier series over the frequencies that are not zero in one coordinate only.
+
+        y = a_0 + sum_i sum_{f=1..F} a_if cos(2 pi f x_i) + b_if sin(2 pi f x_i)
+
+    Of the (F+1)^m frequencies of `fourier_series` it keeps the m F on the axes, so the
+    weights grow with m and not with 2^m, and a layer can be wide.
+
+    Args:
+      x: arguments [..., m], in periods.
+      coefficients: [2 m F + 1, n]: a_0, then the a_if of all coordinates for f = 1, those for
+        f = 2, .., then the b_if in the same order.
+      max_frequency: F >= 1.
+
+    Returns:
+      Values [..., n] in the common dtype of the arguments.
+
+    Raises:
+      ValueError: the coefficients do not fit the number of coordinates and F.
+    """
+    m = x.shape[-1]
+    if coefficients.shape[0] != num_additive_coefficients(m, max_frequency):
+        raise ValueError(
+            f"an additive series of {m} coordinates with frequencies up to {max_frequency} has "
+            f"{num_additive_coefficients(m, max_frequency)} rows of coefficients, "
+            f"not {coefficients.shape[0]}"
+        )
+    dtype = jnp.result_type(x, coefficients)
+    weights = coefficients.astype(dtype).T
+    y = _additive(x.reshape(-1, m).T.astype(dtype), weights[:, 1:], max_frequency)
+    return (y + weights[:, :1]).T.reshape(*x.shape[:-1], coefficients.shape[-1])
+
+
+def additive_frequencies(in_features: int, max_frequency: int = 1) -> np.ndarray:
+    """0 and the frequencies f e_i on the axes, in the order of an additive series: [m F + 1, m]."""
+    axes = [f * np.eye(in_features, dtype=int) for f in range(1, max_frequency + 1)]
+    return np.concatenate([np.zeros((1, in_features), int), *axes])
+
+
 def fourier_series(x: jax.Array, coefficients: jax.Array, max_frequency: int = 1) -> jax.Array:
     """The Fourier series of `coefficients` at `x`.
 
@@ -257,3 +303,35 @@ def _series_backward(max_frequency, outer, residuals, g):
 
 
 _series.defvjp(_series_forward, _series_backward)
+
+
+# --- additive series ---------------------------------------------------------------------------
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _additive(x, weights, max_frequency):
+    """x [m, P], weights [n, 2 m F] -> y [n, P]."""
+    return _additive_forward(x, weights, max_frequency)[0]
+
+
+def _additive_forward(x, weights, max_frequency):
+    sin, cos = _sin_cos_pi(2 * x)
+    harmonics = [(cos, sin)]
+    for _ in range(1, max_frequency):
+        c, s = harmonics[-1]
+        harmonics.append((c * cos - s * sin, c * sin + s * cos))
+    features = jnp.concatenate([c for c, _ in harmonics] + [s for _, s in harmonics])
+    return weights @ features, (features, weights)
+
+
+def _additive_backward(max_frequency, residuals, g):
+    features, weights = residuals
+    d_features = weights.T @ g
+    cos, sin = jnp.split(features, 2)
+    d_cos, d_sin = jnp.split(d_features, 2)
+    terms = (cos * d_sin - sin * d_cos).reshape(max_frequency, -1, g.shape[-1])
+    d_x = functools.reduce(jnp.add, [f * term for f, term in enumerate(terms, start=1)])
+    return 2 * math.pi * d_x, g @ features.T
+
+
+_additive.defvjp(_additive_forward, _additive_backward)

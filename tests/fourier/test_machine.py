@@ -21,6 +21,13 @@ def test_weights_are_counted_exactly(depth, width, channels, max_frequencies):
     assert size(params) == num_weights(depth, width, channels, max_frequencies)
 
 
+def test_weights_of_an_additive_machine_are_counted_exactly():
+    machine = FourierMachine(5, 7, max_frequencies=(8, 1, 2), additive=True)
+    params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))
+    assert size(params) == num_weights(5, 7, 3, (8, 1, 2), additive=True)
+    assert size(params) == 33 * 7 + 3 * 15 * 7 + 29 * 3
+
+
 def test_the_count_of_the_thesis_without_the_idle_sine():
     # 2 x 4 x 6, four times 2 x 64 x 6, 2 x 64 x 3, less b_0 of every output
     assert num_weights(6, 6) == 3504 - 5 * 6 - 3
@@ -32,6 +39,25 @@ def test_coefficients_have_the_variance_asked_for():
     coefficients = params["params"]["coefficients"]
     assert coefficients.var() == pytest.approx(4e-4, rel=0.1)
     assert abs(coefficients.mean()) < 3 * (4e-4 / coefficients.size) ** 0.5
+
+
+@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize(("m", "max_frequency"), [(2, 8), (7, 1)])
+def test_normalized_outputs_have_the_variance_asked_for(additive, m, max_frequency):
+    layer = FourierLayer(500, max_frequency, 0.3, additive=additive, normalize=True)
+    x = jax.random.uniform(jax.random.PRNGKey(1), (500, m))
+    y = layer.apply(layer.init(jax.random.PRNGKey(0), x), x)
+    assert y.var() == pytest.approx(0.3, rel=0.1)
+
+
+def test_extent_scales_the_positions():
+    machine = FourierMachine(3, 4, variances=1e-2, extent=0.5)
+    positions = jax.random.uniform(jax.random.PRNGKey(0), (7, 2))
+    variables = machine.init(jax.random.PRNGKey(1), positions)
+    full = machine.clone(extent=1.0)
+    np.testing.assert_array_equal(
+        machine.apply(variables, positions), full.apply(variables, positions / 2)
+    )
 
 
 def test_residual_only_where_sizes_agree():

@@ -3,14 +3,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfm_flax.fourier import fourier_series, frequencies, num_coefficients
+from dfm_flax.fourier import (
+    additive_fourier_series,
+    additive_frequencies,
+    fourier_series,
+    frequencies,
+    num_additive_coefficients,
+    num_coefficients,
+)
 
 CASES = [(m, 1) for m in range(1, 9)] + [(m, 2) for m in range(1, 6)] + [(2, 3), (3, 4), (2, 7), (2, 16)]
 
 
-def textbook(x, coefficients, max_frequency):
-    """The series and its gradients by the formula, in float64."""
-    k = frequencies(x.shape[-1], max_frequency)
+def textbook(x, coefficients, k):
+    """The series over the frequencies k and its gradients by the formula, in float64."""
     theta = 2 * np.pi * x @ k.T
     cos, sin = np.cos(theta), np.sin(theta)[:, 1:]
     a, b = coefficients[: len(k)], coefficients[len(k) :]
@@ -37,7 +43,7 @@ def example(m, max_frequency, positions=50, n=3):
 @pytest.mark.parametrize(("m", "max_frequency"), CASES)
 def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
     x, coefficients, cotangent = example(m, max_frequency)
-    expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), max_frequency)
+    expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), frequencies(m, max_frequency))
     y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, max_frequency), x, coefficients)
     d_x, d_coefficients = vjp(cotangent)
     expected_d_x, expected_d_coefficients = gradients(cotangent.astype(np.float64))
@@ -46,10 +52,43 @@ def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
     assert relative_error(d_coefficients, expected_d_coefficients) < 1e-5
 
 
+@pytest.mark.parametrize(("m", "max_frequency"), [(1, 1), (2, 1), (2, 8), (7, 3), (60, 1)])
+def test_additive_series_is_the_textbook_sum_over_the_axes(m, max_frequency):
+    k = additive_frequencies(m, max_frequency)
+    assert len(k) == m * max_frequency + 1
+    assert ((k > 0).sum(axis=1) <= 1).all()
+    rng = np.random.default_rng(m)
+    x = rng.normal(size=(50, m)).astype(np.float32)
+    shape = (num_additive_coefficients(m, max_frequency), 3)
+    coefficients = rng.normal(size=shape).astype(np.float32)
+    cotangent = rng.normal(size=(50, 3)).astype(np.float32)
+    expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), k)
+    y, vjp = jax.vjp(lambda x, c: additive_fourier_series(x, c, max_frequency), x, coefficients)
+    assert relative_error(y, expected) < 1e-5
+    expected_gradients = gradients(cotangent.astype(np.float64))
+    for gradient, expected_gradient in zip(vjp(cotangent), expected_gradients, strict=True):
+        assert relative_error(gradient, expected_gradient) < 1e-5
+
+
+def test_additive_series_is_the_full_one_without_the_mixed_frequencies():
+    x, coefficients, _ = example(3, 2)
+    k = frequencies(3, 2)
+    mixed = (k > 0).sum(axis=1) > 1
+    coefficients[np.concatenate([mixed, mixed[1:]])] = 0
+    order = [int(np.flatnonzero((k == row).all(axis=1))[0]) for row in additive_frequencies(3, 2)]
+    rows = order + [len(k) - 1 + row for row in order[1:]]
+    np.testing.assert_allclose(
+        additive_fourier_series(x, coefficients[rows], 2),
+        fourier_series(x, coefficients, 2),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
 def test_float64_is_exact_to_float64():
     with jax.enable_x64(True):
         x, coefficients, cotangent = (array.astype(np.float64) for array in example(5, 2))
-        expected, gradients = textbook(x, coefficients, 2)
+        expected, gradients = textbook(x, coefficients, frequencies(5, 2))
         y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, 2), x, coefficients)
         assert y.dtype == jnp.float64
         assert relative_error(y, expected) < 1e-13
@@ -101,6 +140,8 @@ def test_features_are_never_in_memory():
 def test_wrong_number_of_coefficients_is_refused():
     with pytest.raises(ValueError, match="7 rows of coefficients, not 8"):
         fourier_series(jnp.zeros((5, 2)), jnp.zeros((8, 3)))
+    with pytest.raises(ValueError, match="5 rows of coefficients, not 8"):
+        additive_fourier_series(jnp.zeros((5, 2)), jnp.zeros((8, 3)))
 
 
 def test_frequencies_are_in_the_order_of_the_coefficients():
