@@ -26,6 +26,10 @@ def get_config() -> ConfigDict:
     config.model.max_frequencies = (1, 1, 1)
     # The scan of the thesis lost the exponent of 2e-?. Of 2e-2 to 2e-5 the last trains best.
     config.model.variances = (2e-5, 2e-5, 2e-5)
+    config.model.additive = False
+    config.model.normalize = False
+    config.model.residual = True
+    config.model.extent = 1.0
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
@@ -39,6 +43,7 @@ def get_config() -> ConfigDict:
     config.training = ConfigDict()
     config.training.num_steps = 100_000
     config.training.batch_size = 64
+    config.training.sampling = "uniform"
     config.training.log_every = 1_000
     config.training.checkpoint_every = 10_000
     config.training.keep_checkpoints = 2

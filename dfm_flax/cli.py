@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dfm: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:  # disk full, a file taken away while we run
-        print(f"dfm: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"dfm: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         print("dfm: interrupted", file=sys.stderr)
@@ -74,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _make_parser(argparse.ArgumentParser, prog="dfm", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser = _make_parser(
+        argparse.ArgumentParser, prog="dfm", description=_DESCRIPTION, epilog=_EXAMPLES
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name, call, summary, description):
@@ -83,15 +87,25 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     train = command("train", _train, "train from a config, or go on with a run", _TRAIN)
-    train.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config()")
+    train.add_argument(
+        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+    )
     train.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
     train.add_argument("--show", action="store_true", help="print the settings and stop")
 
-    reconstruct = command("reconstruct", _reconstruct, "render a run's machines at any size", _RECONSTRUCT)
-    reconstruct.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="folder of the run")
-    reconstruct.add_argument("--out", type=Path, metavar="DIR", help="default: WORKDIR/reconstructions")
+    reconstruct = command(
+        "reconstruct", _reconstruct, "render a run's machines at any size", _RECONSTRUCT
+    )
+    reconstruct.add_argument(
+        "--workdir", required=True, type=Path, metavar="DIR", help="folder of the run"
+    )
+    reconstruct.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: WORKDIR/reconstructions"
+    )
     size = reconstruct.add_mutually_exclusive_group()
-    size.add_argument("--scale", type=_positive, default=1.0, metavar="S", help="relative to training")
+    size.add_argument(
+        "--scale", type=_positive, default=1.0, metavar="S", help="relative to training"
+    )
     size.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="in pixels")
     return parser
 
@@ -132,7 +146,7 @@ def _reconstruct(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _print_table(results: list[dict]) -> None:
-    rows = [[key for key in results[0]]]
+    rows = [list(results[0])]
     rows += [[_format(value) for value in result.values()] for result in results]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

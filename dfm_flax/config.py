@@ -14,7 +14,7 @@ from dfm_flax.errors import UsageError
 
 
 def load_config(source: str) -> ConfigDict:
-    """The config that `get_config()` of a Python file returns; `file.py:text` calls get_config(text).
+    """The config of a Python file, by its `get_config()`, or get_config(text) for `file.py:text`.
 
     Raises:
       UsageError: there is no such file, it fails, or it defines no `get_config`.
@@ -30,7 +30,9 @@ def load_config(source: str) -> ConfigDict:
     try:
         spec.loader.exec_module(module)
         config = module.get_config(argument) if colon else module.get_config()
-    except Exception as error:  # a config is the user's program: whatever it raises is theirs to see
+    except (
+        Exception
+    ) as error:  # a config is the user's program: whatever it raises is theirs to see
         raise UsageError(f"config {file}: {type(error).__name__}: {_one_line(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UsageError(f"config {file}: get_config() must return an ml_collections.ConfigDict")

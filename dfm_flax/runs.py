@@ -63,7 +63,9 @@ class Run:
                 path.touch()
             (self.folder / "writable").unlink()
         except OSError as error:
-            raise UsageError(f"--workdir {self.folder}: cannot write there: {error.strerror}") from error
+            raise UsageError(
+                f"--workdir {self.folder}: cannot write there: {error.strerror}"
+            ) from error
 
     def write_config(self, config: ConfigDict) -> None:
         with atomic_path(self.config_file) as path:

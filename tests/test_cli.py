@@ -160,5 +160,7 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
 
 def test_help_needs_no_heavy_import():
     code = "import sys, dfm_flax.cli; print([m for m in ('jax', 'tensorflow') if m in sys.modules])"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert process.stdout.strip() == "[]"

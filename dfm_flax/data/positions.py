@@ -40,9 +40,22 @@ class Target:
         heights, widths = np.array([image.shape[:2] for image in images], np.int32).T
         return cls(pixels, heights, widths)
 
-    def draw(self, rng: jax.Array, num: int) -> jax.Array:
-        """Indices of `num` random pixels, drawn uniformly with replacement: [num]."""
-        return jax.random.randint(rng, (num,), 0, self.height * self.width)
+    def draw(self, rng: jax.Array, num: int, stratified: bool = False) -> jax.Array:
+        """Indices of `num` random pixels: [num].
+
+        Uniform with replacement; or stratified: the image, row by row, is cut into `num`
+        equal runs, and one pixel of each is drawn. That spreads a batch evenly over the
+        image, so gradients are less noisy.
+        """
+        count = self.height * self.width
+        if not stratified:
+            return jax.random.randint(rng, (num,), 0, count)
+        each, rest = count // num, count % num
+        bounds = jnp.arange(num + 1)
+        bounds = bounds * each + bounds * rest // num  # i * count // num without overflow
+        length = bounds[1:] - bounds[:-1]
+        offset = jnp.floor(jax.random.uniform(rng, (num,)) * length).astype(jnp.int32)
+        return jnp.minimum(bounds[:-1] + jnp.minimum(offset, length - 1).clip(0), count - 1)
 
     def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Positions [..., 2] and colours [..., C] of pixels."""

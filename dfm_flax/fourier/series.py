@@ -38,8 +38,8 @@ _MAX_OUTER_COORDINATES = 2
 
 # Chebyshev fits, in z = r^2 for |r| <= 1/2, of sin(pi r)/r and cos(pi r);
 # the largest error in float32 is 2e-7.
-_SIN_PI = (3.1415927410125732, -5.167712688446045, 2.5501632690429688, -0.5992522239685059, 0.08205040544271469, -0.00702838646247983)  # fmt: skip
-_COS_PI = (1.0, -4.934802055358887, 4.058712005615234, -1.3352622985839844, 0.23532544076442719, -0.025776328518986702, 0.0018400041153654456)  # fmt: skip
+_SIN_PI = (3.14159274, -5.16771269, 2.55016327, -0.599252224, 0.0820504054, -0.00702838646)
+_COS_PI = (1.0, -4.93480206, 4.05871201, -1.3352623, 0.235325441, -0.0257763285, 0.00184000412)
 
 
 def num_coefficients(in_features: int, max_frequency: int = 1) -> int:
@@ -118,7 +118,8 @@ def fourier_series(x: jax.Array, coefficients: jax.Array, max_frequency: int = 1
     if coefficients.shape[0] != num_coefficients(m, max_frequency):
         raise ValueError(
             f"a series of {m} coordinates with frequencies up to {max_frequency} has "
-            f"{num_coefficients(m, max_frequency)} rows of coefficients, not {coefficients.shape[0]}"
+            f"{num_coefficients(m, max_frequency)} rows of coefficients, "
+            f"not {coefficients.shape[0]}"
         )
     dtype = jnp.result_type(x, coefficients)
     outer = min(_MAX_OUTER_COORDINATES, m // 2)
@@ -137,7 +138,9 @@ def _factor_frequencies(max_frequency: int) -> list[int]:
 
 def _factor_matrix(max_frequency: int) -> np.ndarray:
     """M[t, k] with exp(i (2k - F) theta) = sum_t M[t, k] B_t(theta); complex [F+1, F+1]."""
-    rows = [(g, unit) for g in _factor_frequencies(max_frequency) for unit in ((1, 1j) if g else (1,))]
+    rows = [
+        (g, unit) for g in _factor_frequencies(max_frequency) for unit in ((1, 1j) if g else (1,))
+    ]
     matrix = np.zeros((max_frequency + 1, max_frequency + 1), complex)
     for k in range(max_frequency + 1):
         g = 2 * k - max_frequency
@@ -150,7 +153,9 @@ def _factor_matrix(max_frequency: int) -> np.ndarray:
 @functools.cache
 def _real_transform(coordinates: int, max_frequency: int) -> np.ndarray:
     """The Kronecker power of `_factor_matrix` acting on (real, imaginary): [2, T, 2, K]."""
-    matrix = functools.reduce(np.kron, [_factor_matrix(max_frequency)] * coordinates, np.ones((1, 1)))
+    matrix = np.ones((1, 1), complex)
+    for _ in range(coordinates):
+        matrix = np.kron(matrix, _factor_matrix(max_frequency))
     real, imaginary = matrix.real, matrix.imag
     return np.stack([np.stack([real, -imaginary], 1), np.stack([imaginary, real], 1)])
 
@@ -293,7 +298,9 @@ def _series_backward(max_frequency, outer, residuals, g):
     d_outer = functools.reduce(
         jnp.add, [terms[:, j] * cos_g[j] + terms[:, n + j] * sin_g[j] for j in range(n)]
     )
-    d_phase = max_frequency * _exact_matmul(np.ones((m, n), x.dtype), g * (cos * z[n:] - sin * z[:n]))
+    d_phase = max_frequency * _exact_matmul(
+        np.ones((m, n), x.dtype), g * (cos * z[n:] - sin * z[:n])
+    )
     d_theta = (
         d_phase
         + _phase_gradient(outer_products, d_outer, range(outer), m, max_frequency)

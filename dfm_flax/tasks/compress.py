@@ -4,10 +4,12 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax.data.images import write_image
@@ -33,22 +35,29 @@ def make_machine(config: ConfigDict, channels: int) -> FourierMachine:
     return FourierMachine(channels=channels, **config.model)
 
 
-def reconstruction_loss(machine: FourierMachine, batch_size: int):
-    """Mean squared error over a random batch of pixels (eq. 4.7), on this device's shard."""
+def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "uniform"):
+    """Mean squared error over a random batch of pixels (eq. 4.7), on this device's shard.
+
+    `sampling` is 'uniform' or 'stratified', see `Target.draw`.
+    """
+    if sampling not in ("uniform", "stratified"):
+        raise UsageError(f"training.sampling={sampling!r} is not one of uniform, stratified")
 
     def loss(params, target: Target, rng: jax.Array) -> jax.Array:
-        positions, colours = target.at(shard(target.draw(rng, batch_size)))
-        return jnp.mean((machine.apply({"params": params}, positions) - colours) ** 2)
+        index = target.draw(rng, batch_size, stratified=sampling == "stratified")
+        positions, colours = target.at(shard(index))
+        prediction: Any = model.apply({"params": params}, positions)
+        return jnp.mean((prediction - colours) ** 2)
 
     return loss
 
 
-def initial_state(machine: FourierMachine, optimizer, seeds: list[int]) -> TrainState:
-    """The stacked states of one machine a seed, each as it would be alone."""
+def initial_state(model: nn.Module, optimizer, seeds: list[int]) -> TrainState:
+    """The stacked states of one model a seed, each as it would be alone."""
 
     def create(seed):
         init_rng, step_rng = jax.random.split(jax.random.PRNGKey(seed))
-        params = machine.init(init_rng, jnp.zeros((1, 2)))["params"]
+        params = model.init(init_rng, jnp.zeros((1, 2)))["params"]
         return TrainState.create(step_rng, params, optimizer)
 
     create_all = jax.vmap(create, out_axes=TrainState.of_machines())
@@ -89,7 +98,8 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     weights = num_weights(state.params)
     log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
 
-    step = over_machines(make_step(reconstruction_loss(machine, training.batch_size), optimizer))
+    loss = reconstruction_loss(machine, training.batch_size, training.sampling)
+    step = over_machines(make_step(loss, optimizer))
     target = Target.stack([job.image.pixels for job in jobs])
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
     writer, tensorboard = create_writers(run.folder)
@@ -117,7 +127,9 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
         results = []
         for i, job in enumerate(jobs):
             entry, picture = _evaluate(run, machine, job, machine_params(state, i), history, i)
-            results.append({"name": job.name, "weights": weights, **entry, "steps": int(state.step)})
+            results.append(
+                {"name": job.name, "weights": weights, **entry, "steps": int(state.step)}
+            )
             tensorboard.write_images(int(state.step), {job.name: picture[None]})
     finally:
         writer.close()

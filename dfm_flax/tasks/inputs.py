@@ -4,6 +4,7 @@ import itertools
 import logging
 import zipfile
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -31,7 +32,9 @@ class Job:
 def make_jobs(images: list[Image], seeds: tuple[int, ...]) -> list[Job]:
     """Every image with every seed."""
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UsageError(f"--config.seeds={seeds}: give one or more different numbers, none negative")
+        raise UsageError(
+            f"--config.seeds={seeds}: give one or more different numbers, none negative"
+        )
     return [Job(image, seed) for image, seed in itertools.product(images, seeds)]
 
 
@@ -43,7 +46,8 @@ def open_images(run: Run, config: ConfigDict) -> list[Image]:
     images = _read_images(config.data)
     run.create()
     with atomic_path(run.folder / "images.npz") as path:
-        np.savez_compressed(path, **{image.name: _integers(image) for image in images})
+        arrays: dict[str, Any] = {image.name: _integers(image) for image in images}
+        np.savez_compressed(path, **arrays)
     run.write_config(config)
     return stored_images(run)  # as a resumed run will see them: resizing leaves no whole levels
 
@@ -87,4 +91,4 @@ def _integers(image: Image) -> np.ndarray:
 
 def _from_integers(name: str, values: np.ndarray) -> Image:
     levels = int(np.iinfo(values.dtype).max)
-    return Image(values.astype(np.float32) / levels, levels, name)
+    return Image((values / levels).astype(np.float32), levels, name)

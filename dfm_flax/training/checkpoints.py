@@ -63,7 +63,9 @@ class Checkpoints:
                 restored = self._restore(step, template)
             except Exception as error:  # whatever a broken file makes Orbax raise
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                log.warning("checkpoint %d is damaged, going on from the one before (%s)", step, reason)
+                log.warning(
+                    "checkpoint %d is damaged, going on from the one before (%s)", step, reason
+                )
                 damaged.append(step)
                 continue
             self._set_aside(damaged)
@@ -97,7 +99,7 @@ class Checkpoints:
         return state, [(step, losses) for step, losses in restored.progress["history"]]
 
     def _set_aside(self, steps: list[int]) -> None:
-        """Moves damaged checkpoints out of Orbax's sight, so that their steps can be saved again."""
+        """Moves damaged checkpoints out of Orbax's sight: their steps can be saved again."""
         for step in steps:
             target = self._folder.with_name(f"damaged_checkpoint_{step}")
             shutil.rmtree(target, ignore_errors=True)

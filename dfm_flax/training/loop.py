@@ -110,7 +110,9 @@ def train(
                 checkpoints.save(done, first_replica(state), history)
             if stop and done < schedule.num_steps:
                 checkpoints.wait()
-                raise Interrupted(f"stopped by {stop} at step {done}, saved; the same command goes on")
+                raise Interrupted(
+                    f"stopped by {stop} at step {done}, saved; the same command goes on"
+                )
     state = first_replica(state)
     checkpoints.wait()
     return state, history
@@ -129,10 +131,14 @@ def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkp
     if finite and (first_bad < 0).all():
         return
     checkpoints.wait()
-    bad = [f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0]
+    bad = [
+        f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0
+    ]
     what = f"loss of {', '.join(bad)}" if bad else f"a weight at or before step {done}"
     kept = checkpoints.newest_step()
-    kept_text = "no checkpoint was due yet" if kept is None else f"the checkpoint of step {kept} is kept"
+    kept_text = (
+        "no checkpoint was due yet" if kept is None else f"the checkpoint of step {kept} is kept"
+    )
     raise DfmError(
         f"{what} is not finite: training diverged; {kept_text}. "
         "Try a smaller --config.optimizer.learning_rate in a new --workdir"

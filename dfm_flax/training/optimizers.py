@@ -4,6 +4,7 @@ import optax
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
+from dfm_flax.training.soap import soap
 
 
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
@@ -15,7 +16,9 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """
     peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
     if peak <= 0 or final < 0 or warmup < 0:
-        raise UsageError("optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0")
+        raise UsageError(
+            "optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0"
+        )
     if warmup >= num_steps:
         raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
     decay_steps = num_steps - warmup
@@ -31,10 +34,11 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """The optimiser `config.name` under the schedule of `make_schedule`."""
+    """The optimiser `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`."""
     rate = make_schedule(config, num_steps)
     optimizers = {
         "adam": lambda: optax.adam(rate, b1=config.b1, b2=config.b2),
+        "soap": lambda: soap(rate, b1=config.b1, b2=config.b2, refresh_every=config.refresh_every),
     }
     return _choose("optimizer.name", config.name, optimizers)()
 

@@ -1,5 +1,6 @@
 """Train steps: one pure function, mapped over models by vmap and over devices by pmap."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,9 @@ from dfm_flax.training.state import TrainState
 
 DEVICES = "devices"  # the name of the pmap axis
 
-LossFn = Callable[[Any, Any, jax.Array], jax.Array]  # (params, data, rng) -> loss of this device's shard
+LossFn = Callable[
+    [Any, Any, jax.Array], jax.Array
+]  # (params, data, rng) -> loss of this device's shard
 StepFn = Callable[[TrainState, Any], tuple[TrainState, jax.Array]]
 
 
@@ -33,7 +36,8 @@ def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> StepF
             gradients, state.opt_state, state.params, step=state.step
         )
         params = optax.apply_updates(state.params, updates)
-        return state.replace(step=state.step + 1, params=params, opt_state=opt_state), loss
+        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
+        return state, loss
 
     return step
 
@@ -79,7 +83,7 @@ def make_train_steps(step: StepFn):
 
 
 def shard(batch: jax.Array) -> jax.Array:
-    """This device's part of a batch [B, ...]: the `axis_index`-th of `axis_size` equal parts."""
+    """The part of a batch [B, ...] for this device: one of `axis_size` equal parts, in order."""
     size = batch.shape[0] // jax.lax.axis_size(DEVICES)
     return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(DEVICES) * size, size)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from clu import metric_writers  # noqa: E402
+from clu import metric_writers
 
 
 def create_writers(folder: Path) -> tuple[metric_writers.MetricWriter, metric_writers.MetricWriter]:

@@ -12,7 +12,11 @@ from dfm_flax.fourier import (
     num_coefficients,
 )
 
-CASES = [(m, 1) for m in range(1, 9)] + [(m, 2) for m in range(1, 6)] + [(2, 3), (3, 4), (2, 7), (2, 16)]
+CASES = (
+    [(m, 1) for m in range(1, 9)]
+    + [(m, 2) for m in range(1, 6)]
+    + [(2, 3), (3, 4), (2, 7), (2, 16)]
+)
 
 
 def textbook(x, coefficients, k):
@@ -43,7 +47,9 @@ def example(m, max_frequency, positions=50, n=3):
 @pytest.mark.parametrize(("m", "max_frequency"), CASES)
 def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
     x, coefficients, cotangent = example(m, max_frequency)
-    expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), frequencies(m, max_frequency))
+    expected, gradients = textbook(
+        x.astype(np.float64), coefficients.astype(np.float64), frequencies(m, max_frequency)
+    )
     y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, max_frequency), x, coefficients)
     d_x, d_coefficients = vjp(cotangent)
     expected_d_x, expected_d_coefficients = gradients(cotangent.astype(np.float64))
@@ -107,7 +113,9 @@ def test_leading_axes_are_kept():
     x, coefficients, _ = example(4, 1, positions=24)
     y = fourier_series(x.reshape(2, 3, 4, 4), coefficients)
     assert y.shape == (2, 3, 4, 3)
-    np.testing.assert_allclose(y.reshape(24, 3), fourier_series(x, coefficients), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        y.reshape(24, 3), fourier_series(x, coefficients), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_vmap_over_machines_gives_each_machine():

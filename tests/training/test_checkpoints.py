@@ -7,7 +7,11 @@ import pytest
 from dfm_flax.errors import DfmError
 from dfm_flax.training.checkpoints import Checkpoints, digest
 
-STATE = {"w": np.arange(2000, dtype=np.float32), "step": np.asarray(3, np.int32), "o": (np.ones((2, 2)),)}
+STATE = {
+    "w": np.arange(2000, dtype=np.float32),
+    "step": np.asarray(3, np.int32),
+    "o": (np.ones((2, 2)),),
+}
 
 
 def state(step):
@@ -43,7 +47,10 @@ def test_nothing_yet(tmp_path):
 
 def test_only_the_newest_are_kept(tmp_path):
     saved(tmp_path / "c", 1, 2, 3, keep=2)
-    assert sorted(path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit()) == ["2", "3"]
+    assert sorted(path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit()) == [
+        "2",
+        "3",
+    ]
 
 
 def test_what_the_caller_does_next_is_not_saved(tmp_path):

@@ -31,9 +31,7 @@ def checkpoints(tmp_path):
 
 
 def run(data, checkpoints, schedule, on_log=lambda progress: {}):
-    return train(
-        step, initial(), data, schedule, checkpoints, names=["a", "b"], on_log=on_log
-    )
+    return train(step, initial(), data, schedule, checkpoints, names=["a", "b"], on_log=on_log)
 
 
 DATA = np.random.default_rng(0).random((2, 40)).astype(np.float32)
@@ -51,7 +49,7 @@ def test_the_curve_is_the_mean_since_the_entry_before(checkpoints):
 def test_a_nan_names_model_and_step_and_keeps_the_last_good_checkpoint(checkpoints):
     data = DATA.copy()
     data[1, 23] = np.nan
-    with pytest.raises(DfmError, match="loss of b at step 23 is not finite.* step 20 is kept"):
+    with pytest.raises(DfmError, match=r"loss of b at step 23 is not finite.* step 20 is kept"):
         run(data, checkpoints, Schedule(40, 5, 10))
     state, history = checkpoints.restore_newest(initial())
     assert state.step == 20
@@ -62,7 +60,7 @@ def test_a_nan_names_model_and_step_and_keeps_the_last_good_checkpoint(checkpoin
 def test_a_weight_that_overflows_is_noticed_though_the_loss_is_finite(checkpoints):
     data = np.full((2, 40), 3e38, np.float32)
     data[0] = 1
-    with pytest.raises(DfmError, match="a weight at or before step 5 .* no checkpoint was due"):
+    with pytest.raises(DfmError, match=r"a weight at or before step 5 .* no checkpoint was due"):
         run(data, checkpoints, Schedule(40, 5, 10))
 
 

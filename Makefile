@@ -1,0 +1,35 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: help demo test fast lint install clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(INSTALLED)  ## make the virtual environment
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install  ## train a machine on a photo that ships with scikit-image and show the result
+	$(BIN)/dfm train --config configs/demo.py --workdir runs/demo
+	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
+
+test: install  ## all tests
+	$(BIN)/python -m pytest
+
+fast: install  ## the tests that take no longer than seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install  ## format and lint checks, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## remove the virtual environment and caches, not runs/
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,203 @@
+"""The thesis's config, the best config and a SIREN on the same image for the same wall time.
+
+    python -m dfm_flax.benchmarks.equal_time IMAGE... --seconds 60 --weights 21600
+
+The contenders take turns of about a second in one process, so that whatever else the
+machine does hits all of them alike. Compilation is not counted. Runs whose rate decays are
+given as many steps as fit, found by timing them first. The SIREN is COIN's (Dupont et al.
+2021: w0 = 30, Adam), with the best config's batches and a cosine decay from each of several
+rates, each for the whole time; compare with the best of them.
+"""
+
+import argparse
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+
+from dfm_flax.config import load_config
+from dfm_flax.data.images import prepare, read_image
+from dfm_flax.data.positions import Target
+from dfm_flax.files import atomic_path
+from dfm_flax.fourier import FourierMachine, num_weights
+from dfm_flax.metrics.distortion import psnr
+from dfm_flax.models.siren import Siren, siren_num_weights
+from dfm_flax.tasks.compress import initial_state, make_machine, reconstruction_loss
+from dfm_flax.tasks.rendering import render
+from dfm_flax.training.optimizers import make_optimizer
+from dfm_flax.training.step import (
+    first_replica,
+    make_step,
+    make_train_steps,
+    over_machines,
+    replicate,
+)
+
+SIREN_RATES = (2e-3, 4e-3, 8e-3)
+_TURN = 1.0  # seconds
+
+
+@dataclass
+class Contender:
+    """One way to train, with its clock.
+
+    `optimizer` is made for a number of steps, as its rate may decay over them.
+    """
+
+    name: str
+    model: nn.Module
+    optimizer: Callable[[int], optax.GradientTransformation]
+    batch_size: int
+    sampling: str
+    steps: int = 0
+    seconds: float = 0.0
+    curve: list[tuple[float, float]] = field(default_factory=list)
+
+    def start(self, num_steps: int, data: Target, seed: int) -> None:
+        optimizer = self.optimizer(num_steps)
+        loss = reconstruction_loss(self.model, self.batch_size, self.sampling)
+        self._train_steps = make_train_steps(over_machines(make_step(loss, optimizer)))
+        self._data = replicate(data)
+        start = initial_state(self.model, optimizer, [seed])
+        self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
+        self._state, self._end = replicate(start), num_steps
+        self.steps, self.seconds, self.curve = 0, 0.0, []
+
+    def turn(self, num_steps: int) -> None:
+        count = min(num_steps, self._end - self.steps)
+        clock = time.perf_counter()
+        self._state, *others = self._train_steps(self._state, self._data, np.int32(count))
+        jax.block_until_ready((self._state, others))
+        self.seconds += time.perf_counter() - clock
+        self.steps += count
+
+    def look(self, image: np.ndarray) -> float:
+        params = jax.tree.map(lambda leaf: leaf[0], first_replica(self._state).params)
+        picture = np.rint(render(self.model, params, *image.shape[:2]) * 255) / 255
+        quality = psnr(image, picture) if np.isfinite(picture).all() else float("nan")
+        self.curve.append((round(self.seconds, 2), round(quality, 3)))
+        return quality
+
+
+def contenders(weights: int) -> list[Contender]:
+    """The thesis's machine, the best one and SIRENs of at most `weights` weights."""
+    thesis = load_config("configs/compress.py")
+    best = load_config(f"configs/compress_best.py:{weights}")
+    depth, width = min(
+        ((d, w) for d in range(2, 30) for w in (6, 7, 8, 9) if num_weights(d, w) <= weights * 1.01),
+        key=lambda shape: abs(weights - num_weights(*shape)),
+    )
+    thesis.model.update(depth=depth, width=width)
+    made = [
+        Contender(
+            name,
+            make_machine(config, 3),
+            functools.partial(make_optimizer, config.optimizer),
+            config.training.batch_size,
+            config.training.sampling,
+        )
+        for name, config in (("thesis", thesis), ("best", best))
+    ]
+    siren_width = max(w for w in range(2, 200) if siren_num_weights(5, w) <= weights * 1.01)
+    for rate in SIREN_RATES:
+        made.append(
+            Contender(
+                f"siren {rate:g}",
+                Siren(5, siren_width),
+                functools.partial(_adam_cosine, rate),
+                best.training.batch_size,
+                best.training.sampling,
+            )
+        )
+    return made
+
+
+def _adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
+    warmup = min(100, num_steps // 10)
+    return optax.adam(optax.warmup_cosine_decay_schedule(0, rate, warmup, num_steps))
+
+
+def count(model: nn.Module) -> int:
+    if isinstance(model, FourierMachine):
+        return num_weights(model.depth, model.width, 3, model.max_frequencies, model.additive)
+    assert isinstance(model, Siren)
+    return siren_num_weights(model.depth, model.width)
+
+
+def pace(runners: list[Contender], data: Target) -> dict[str, float]:
+    """Steps a second of each, all taking turns."""
+    for runner in runners:
+        runner.start(1_000_000, data, seed=0)
+    for _ in range(4):
+        for runner in runners:
+            runner.turn(max(1, 128_000 // runner.batch_size))
+    return {runner.name: runner.steps / runner.seconds for runner in runners}
+
+
+def compare(source: str, weights: int, seconds: float, seed: int) -> dict:
+    """Trains all contenders on the centre 400x400 of an image; returns their PSNR in dB."""
+    image = prepare(read_image(source), crop=(400, 400)).pixels
+    data = Target.stack([image])
+    runners = contenders(weights)
+    rates = pace(runners, data)
+    for runner in runners:
+        runner.start(max(1, int(rates[runner.name] * seconds)), data, seed)
+    turns = round(seconds / _TURN)
+    for i in range(1, turns + 1):
+        for runner in runners:
+            runner.turn(-(-runner._end // turns))
+            if i % max(1, turns // 6) == 0 or i == turns:
+                runner.look(image)
+        line = "  ".join(f"{r.name} {r.curve[-1][1] if r.curve else 0:.2f}" for r in runners)
+        print(f"\r{i}/{turns}  {line} dB", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return {
+        "image": Path(source).stem,
+        "budget_seconds": seconds,
+        "seed": seed,
+        "runs": [
+            {
+                "name": runner.name,
+                "weights": count(runner.model),
+                "steps": runner.steps,
+                "seconds": round(runner.seconds, 1),
+                "psnr": runner.curve[-1][1],
+                "curve": runner.curve,
+            }
+            for runner in runners
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", help="files, at least 400x400, or sample:NAME")
+    parser.add_argument("--weights", type=int, nargs="+", default=[21600, 3500])
+    parser.add_argument("--seconds", type=float, default=60, help="of training, for each run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file for all results and curves")
+    options = parser.parse_args()
+    results = []
+    for weights in options.weights:
+        for source in options.images:
+            results.append(compare(source, weights, options.seconds, options.seed))
+            runs = results[-1]["runs"]
+            cells = [f"{run['name']} ({run['weights']}): {run['psnr']:.2f} dB" for run in runs]
+            print(f"{results[-1]['image']}, {options.seconds:g} s: {'; '.join(cells)}", flush=True)
+            if options.out:
+                with atomic_path(options.out) as path:
+                    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""SOAP: Adam in the slowly turning eigenbasis of Shampoo's preconditioners.
+
+Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024 (arXiv:2409.11321).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class SoapState(NamedTuple):
+    """State of `scale_by_soap`; all but `count` are trees like the parameters.
+
+    Attributes:
+      count: updates done.
+      mu: running mean of the gradients.
+      nu: running mean of their squares, in the eigenbases.
+      covariances: of each matrix, one running mean G G^T for each preconditioned axis.
+      bases: their approximate eigenvectors, as columns.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in all of optax
+    mu: optax.Updates
+    nu: optax.Updates
+    covariances: optax.Updates
+    bases: optax.Updates
+
+
+def scale_by_soap(
+    b1: float = 0.9,
+    b2: float = 0.99,
+    shampoo_decay: float = 0.95,
+    eps: float = 1e-8,
+    refresh_every: int = 10,
+    max_size: int = 1024,
+) -> optax.GradientTransformationExtraArgs:
+    """SOAP's direction for matrices [rows, columns]; Adam's for parameters of another rank.
+
+    Axes longer than `max_size` are left in the standard basis. Every `refresh_every`
+    updates, one step of orthogonal iteration turns the bases towards the eigenvectors.
+
+    Under `jax.vmap` over many models, give `update` the number of updates done so far,
+    not mapped, as the extra argument `step`: the state's own counter would be mapped, and
+    then `lax.cond` would compute the refresh on every step.
+    """
+
+    def init(params):
+        return SoapState(
+            jnp.zeros((), jnp.int32),
+            jax.tree.map(jnp.zeros_like, params),
+            jax.tree.map(jnp.zeros_like, params),
+            jax.tree.map(lambda p: _square(p, max_size, jnp.zeros), params),
+            jax.tree.map(
+                lambda p: _square(p, max_size, lambda s, d: jnp.eye(s[0], dtype=d)), params
+            ),
+        )
+
+    def update(updates, state, params=None, *, step=None, **extra_args):
+        del params, extra_args
+        step = state.count if step is None else step
+        count = step + 1
+        gradients, tree = _flatten(updates)
+        covariances = [
+            _accumulate(g, c, shampoo_decay)
+            for g, c in zip(gradients, tree.flatten_up_to(state.covariances), strict=True)
+        ]
+        bases = jax.lax.cond(
+            step % refresh_every == 0,
+            lambda b: [_refresh(*pair) for pair in zip(covariances, b, strict=True)],
+            lambda b: b,
+            tree.flatten_up_to(state.bases),
+        )
+        mu = optax.tree.update_moment(updates, state.mu, b1, 1)
+        turned = tree.unflatten([_turn(g, b) for g, b in zip(gradients, bases, strict=True)])
+        nu = optax.tree.update_moment(turned, state.nu, b2, 2)
+        scale1, scale2 = 1 / (1 - b1**count), 1 / (1 - b2**count)
+        directions = [
+            _turn_back(scale1 * _turn(m, b) / (jnp.sqrt(scale2 * v) + eps), b)
+            for m, v, b in zip(jax.tree.leaves(mu), jax.tree.leaves(nu), bases, strict=True)
+        ]
+        state = SoapState(
+            state.count + 1, mu, nu, tree.unflatten(covariances), tree.unflatten(bases)
+        )
+        return tree.unflatten(directions), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def soap(learning_rate: optax.ScalarOrSchedule, **options) -> optax.GradientTransformationExtraArgs:
+    """`scale_by_soap(**options)` with a learning rate, to be minimised."""
+    return optax.chain(scale_by_soap(**options), optax.scale_by_learning_rate(learning_rate))
+
+
+def _flatten(tree) -> tuple[list[jax.Array], Any]:
+    return jax.tree.flatten(tree)
+
+
+def _square(p, max_size: int, make):
+    """One [size, size] array for each axis of a matrix, None for axes that are too long."""
+    if p.ndim != 2:
+        return None, None
+    return tuple(make((size, size), p.dtype) if size <= max_size else None for size in p.shape)
+
+
+def _accumulate(g, covariances, decay: float):
+    left, right = covariances
+    if left is not None:
+        left = decay * left + (1 - decay) * _matmul(g, g.T)
+    if right is not None:
+        right = decay * right + (1 - decay) * _matmul(g.T, g)
+    return left, right
+
+
+def _refresh(covariances, bases):
+    return tuple(
+        None if q is None else jnp.linalg.qr(_matmul(c, q))[0]
+        for c, q in zip(covariances, bases, strict=True)
+    )
+
+
+def _turn(g, bases):
+    left, right = bases
+    g = g if left is None else _matmul(left.T, g)
+    return g if right is None else _matmul(g, right)
+
+
+def _turn_back(g, bases):
+    left, right = bases
+    g = g if left is None else _matmul(left, g)
+    return g if right is None else _matmul(g, right.T)
+
+
+def _matmul(a, b):
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

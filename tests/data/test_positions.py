@@ -1,0 +1,53 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfm_flax.data.positions import Target, pixel_positions
+
+
+def test_positions_are_pixel_centres_in_the_unit_square():
+    positions = np.asarray(pixel_positions(np.arange(6), 2, 3)).reshape(2, 3, 2)
+    np.testing.assert_allclose(positions[0, :, 0], [1 / 6, 3 / 6, 5 / 6], rtol=1e-6)
+    np.testing.assert_allclose(positions[:, 0, 1], [1 / 4, 3 / 4], rtol=1e-6)
+
+
+def test_positions_are_exact_in_large_images():
+    index = np.array([11_999_999, 11_999_998, 4000 * 1500])
+    x, y = np.asarray(pixel_positions(index, 3000, 4000), np.float64).T
+    np.testing.assert_allclose(x, [3999.5 / 4000, 3998.5 / 4000, 0.5 / 4000], rtol=1e-6)
+    np.testing.assert_allclose(y, [2999.5 / 3000, 2999.5 / 3000, 1500.5 / 3000], rtol=1e-6)
+
+
+def test_images_of_different_sizes_stack_and_keep_their_pixels():
+    rng = np.random.default_rng(0)
+    images = [rng.random((4, 5, 3)), rng.random((2, 3, 3))]
+    stacked = Target.stack(images)
+    assert stacked.pixels.shape == (2, 20, 3)
+    for i, image in enumerate(images):
+        target = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
+        row, column = 1, 2
+        _, colour = target.at(np.array(row * image.shape[1] + column))
+        np.testing.assert_allclose((colour + 1) / 2, image[row, column], atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 500), st.integers(0, 2**31 - 1))
+def test_stratified_draws_have_one_pixel_in_each_run(height, width, num, seed):
+    target = Target(None, height, width)
+    drawn = np.asarray(target.draw(jax.random.PRNGKey(seed), num, stratified=True))
+    runs = np.arange(num + 1) * height * width // num
+    assert (drawn >= np.minimum(runs[:-1], height * width - 1)).all()
+    assert (drawn < np.maximum(runs[1:], runs[:-1] + 1)).all()
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_every_pixel_is_drawn_equally_often(stratified):
+    target = Target(None, 7, 9)
+    keys = jax.random.split(jax.random.PRNGKey(0), 500)
+    drawn = jax.vmap(lambda key: target.draw(key, 40, stratified))(keys)
+    counts = np.bincount(np.ravel(drawn), minlength=63)
+    expected = 500 * 40 / 63
+    assert counts.shape == (63,)
+    np.testing.assert_allclose(counts, expected, atol=5 * expected**0.5)
