@@ -155,6 +155,8 @@ def _print_table(results: list[dict]) -> None:
 
 
 def _format(value) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -15,6 +15,9 @@ def pixel_positions(index, height, width):
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
+MAX_STRATIFIED = 46_340  # pixels of a stratified batch: its square must fit an int32
+
+
 @flax.struct.dataclass
 class Target:
     """An image as the pixels that a machine learns.
@@ -44,18 +47,20 @@ class Target:
         """Indices of `num` random pixels: [num].
 
         Uniform with replacement; or stratified: the image, row by row, is cut into `num`
-        equal runs, and one pixel of each is drawn. That spreads a batch evenly over the
-        image, so gradients are less noisy.
+        runs of equal length (of whole and broken pixels), and one pixel of each is drawn.
+        That spreads a batch evenly over the image, so gradients are less noisy. Either way
+        all pixels are drawn equally often.
         """
         count = self.height * self.width
         if not stratified:
             return jax.random.randint(rng, (num,), 0, count)
-        each, rest = count // num, count % num
-        bounds = jnp.arange(num + 1)
-        bounds = bounds * each + bounds * rest // num  # i * count // num without overflow
-        length = bounds[1:] - bounds[:-1]
-        offset = jnp.floor(jax.random.uniform(rng, (num,)) * length).astype(jnp.int32)
-        return jnp.minimum(bounds[:-1] + jnp.minimum(offset, length - 1).clip(0), count - 1)
+        if num > MAX_STRATIFIED:
+            raise ValueError(f"a stratified batch has at most {MAX_STRATIFIED} pixels, not {num}")
+        # floor((i + u) count / num), with whole numbers where float32 would not do.
+        i = jnp.arange(num)
+        whole = i * (count // num) + i * (count % num) // num
+        broken = (i * (count % num) % num + jax.random.uniform(rng, (num,)) * count) / num
+        return jnp.minimum(whole + jnp.floor(broken).astype(jnp.int32), count - 1)
 
     def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Positions [..., 2] and colours [..., C] of pixels."""

@@ -13,7 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax.data.images import write_image
-from dfm_flax.data.positions import Target
+from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import distortion, percent_of_raw_size
@@ -42,6 +42,8 @@ def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "unif
     """
     if sampling not in ("uniform", "stratified"):
         raise UsageError(f"training.sampling={sampling!r} is not one of uniform, stratified")
+    if sampling == "stratified" and batch_size > MAX_STRATIFIED:
+        raise UsageError(f"stratified batches have at most {MAX_STRATIFIED} pixels")
 
     def loss(params, target: Target, rng: jax.Array) -> jax.Array:
         index = target.draw(rng, batch_size, stratified=sampling == "stratified")
@@ -77,7 +79,8 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
 
     Returns:
       One entry a machine: name, weights, percent of the raw size by the thesis's rule,
-      steps, and mse, psnr (dB), ssim, ms_ssim of the reconstruction as it is stored.
+      steps, and mse, psnr (dB), ssim, ms_ssim of the reconstruction as it is stored; None
+      where the image is too small for a measure, or psnr is infinite.
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
@@ -197,7 +200,8 @@ def _evaluate(
     weights = sum(leaf.size for leaf in jax.tree.leaves(params))
     entry = {
         "percent": percent_of_raw_size(weights, height, width, channels),
-        **distortion(original, picture),
+        # JSON has no NaN: what an image is too small for is null.
+        **{k: v if math.isfinite(v) else None for k, v in distortion(original, picture).items()},
     }
     reconstruction_figure(
         run.folder / "figures" / f"{job.name}.png",
@@ -205,6 +209,6 @@ def _evaluate(
         picture,
         [(step, psnr_of_loss(losses[index])) for step, losses in history],
         title=f"{job.name}: {weights} weights ({entry['percent']:.2f}% of raw size), "
-        f"{entry['psnr']:.2f} dB",
+        f"{psnr_of_loss(4 * entry['mse']):.2f} dB",
     )
     return entry, picture

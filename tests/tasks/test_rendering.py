@@ -1,0 +1,26 @@
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from dfm_flax.tasks.rendering import _TILE, render
+
+
+class Gradient(nn.Module):
+    """Shows its argument: red is x, green is y, blue is out of range."""
+
+    def __call__(self, positions):
+        x, y = 2 * positions[..., 0] - 1, 2 * positions[..., 1] - 1
+        return jnp.stack([x, y, jnp.full_like(x, 3.0)], axis=-1)
+
+
+def test_pixels_are_the_model_at_their_centres_over_many_tiles():
+    height, width = 70, 2 * _TILE // 70 + 3
+    image = render(Gradient(), {}, height, width)
+    assert image.shape == (height, width, 3)
+    np.testing.assert_allclose(image[3, :, 0], (np.arange(width) + 0.5) / width, atol=1e-6)
+    np.testing.assert_allclose(image[:, 5, 1], (np.arange(height) + 0.5) / height, atol=1e-6)
+    assert (image[..., 2] == 1).all()
+
+
+def test_one_pixel():
+    np.testing.assert_allclose(render(Gradient(), {}, 1, 1), [[[0.5, 0.5, 1]]])
