@@ -198,17 +198,16 @@ def _evaluate(
     picture = np.rint(picture * job.image.levels) / job.image.levels
     write_image(run.folder / "reconstructions" / f"{job.name}.png", picture, job.image.levels)
     weights = sum(leaf.size for leaf in jax.tree.leaves(params))
-    entry = {
-        "percent": percent_of_raw_size(weights, height, width, channels),
-        # JSON has no NaN: what an image is too small for is null.
-        **{k: v if math.isfinite(v) else None for k, v in distortion(original, picture).items()},
-    }
+    percent = percent_of_raw_size(weights, height, width, channels)
+    measures = distortion(original, picture)
     reconstruction_figure(
         run.folder / "figures" / f"{job.name}.png",
         original,
         picture,
         [(step, psnr_of_loss(losses[index])) for step, losses in history],
-        title=f"{job.name}: {weights} weights ({entry['percent']:.2f}% of raw size), "
-        f"{psnr_of_loss(4 * entry['mse']):.2f} dB",
+        title=f"{job.name}: {weights} weights ({percent:.2f}% of raw size), "
+        f"{measures['psnr']:.2f} dB",
     )
-    return entry, picture
+    # JSON has no NaN: what an image is too small for is null.
+    finite = {name: value if math.isfinite(value) else None for name, value in measures.items()}
+    return {"percent": percent, **finite}, picture

@@ -21,7 +21,8 @@ def save(path, array):
 
 @pytest.fixture
 def photo(tmp_path):
-    return save(
+    pixels = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
+    return save(tmp_path / "photo.png", pixels)
         tmp_path / "photo.png", np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
     )
 
