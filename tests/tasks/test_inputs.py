@@ -23,8 +23,6 @@ def save(path, array):
 def photo(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
     return save(tmp_path / "photo.png", pixels)
-        tmp_path / "photo.png", np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
-    )
 
 
 def test_a_resumed_run_sees_the_very_same_pixels(tmp_path, photo):
