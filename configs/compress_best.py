@@ -31,7 +31,7 @@ def get_config(weights: str = "21600") -> ConfigDict:
     config.model.width = widest(most, config.model)
     # Of each layer's outputs: a good part of the next layer's period, without folding it.
     config.model.normalize = True
-    config.model.variances = (0.15, 0.1, 0.05)
+    config.model.variances = (0.35, 0.06, 0.05)
     config.model.residual = False
     # Less than a period, or opposite edges of the image would have to be equal.
     config.model.extent = 0.7
@@ -41,8 +41,7 @@ def get_config(weights: str = "21600") -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.99
     config.optimizer.refresh_every = 20
-    # Found by trial at two sizes: 3e-3 for 21,600 weights, 6e-3 for 3,500.
-    config.optimizer.learning_rate = 0.4 / most**0.5
+    config.optimizer.learning_rate = 6e-3
     config.optimizer.final_learning_rate = 0.0
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 100
