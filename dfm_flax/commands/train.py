@@ -1,0 +1,53 @@
+"""Train from a config, or go on with a run.
+
+Trains from a config, or goes on with the run in WORKDIR from its newest checkpoint.
+
+Every entry of the config can be set as --config.SECTION.KEY=VALUE; the value has the type
+that the config file gives it, and lists are written with commas. --show prints the
+settings and stops. The run keeps its config and its input: going on with other settings is
+refused.
+
+input: config.data.images takes files of any format that Pillow reads (grey, RGB, palette,
+  16-bit; EXIF rotation is applied, transparency is shown over white) and sample:NAME for
+  the images that ship with scikit-image. resize=N makes the shorter side N pixels, then
+  crop=HEIGHT,WIDTH cuts the centre; resize=0 and crop=() keep the image as it is.
+
+output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
+  reconstructions/*.png, and figures/*.png with original, reconstruction, error and curve.
+"""
+
+import argparse
+from pathlib import Path
+
+from dfm_flax.commands.tables import print_table
+from dfm_flax.errors import UsageError
+
+TAKES_OVERRIDES = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+    )
+    parser.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--show", action="store_true", help="print the settings and stop")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax import config as configs
+
+    config = configs.load_config(options.config)
+    configs.override(config, overrides)
+    if options.show:
+        for key, value in configs.flatten(config).items():
+            print(f"config.{key} = {value!r}")
+        return 0
+    if options.workdir is None:
+        options.parser.error("the following arguments are required: --workdir")
+    if config.get("task") != "compress":
+        raise UsageError(f"{options.config}: config.task={config.get('task')!r} is not 'compress'")
+    from dfm_flax.tasks import compress
+
+    print_table(compress.train(config, options.workdir))
+    print(f"pictures: {options.workdir / 'figures'}")
+    return 0
