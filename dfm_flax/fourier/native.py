@@ -12,7 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_TARGETS = ("SeriesForward", "SeriesBackward", "AdditiveForward", "AdditiveBackward")
+_TARGETS = [
+    kernel + direction
+    for kernel in ("Matrix", "Series", "Additive")
+    for direction in ("Forward", "Backward")
+]
 
 
 @functools.cache
@@ -31,22 +35,47 @@ def why_not() -> str:
     return ""
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def tensor_product_matrix(coefficients: jax.Array, m: int, max_frequency: int) -> jax.Array:
+    """`tensor_products.tensor_product_matrix` in float32: [2 (F+1)^m - 1, n] -> [(F+1)^m, 2n]."""
+    return _matrix_forward(coefficients, m, max_frequency)[0]
+
+
+def _matrix_forward(coefficients, m, max_frequency):
+    rows, n = coefficients.shape
+    shape = (rows + 1) // 2, 2 * n
+    (matrix,) = _call(
+        "MatrixForward", (shape,), coefficients, coordinates=m, frequency=max_frequency
+    )
+    return matrix, None
+
+
+def _matrix_backward(m, max_frequency, _, g):
+    shape = 2 * g.shape[0] - 1, g.shape[1] // 2
+    return _call("MatrixBackward", (shape,), g, coordinates=m, frequency=max_frequency)
+
+
+tensor_product_matrix.defvjp(_matrix_forward, _matrix_backward)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def series(x: jax.Array, matrix: jax.Array, max_frequency: int) -> jax.Array:
-    """`tensor_products.series` in float32: x [m, P], matrix [2n, (F+1)^m] -> y [n, P]."""
+    """`tensor_products.series` in float32: x [m, P], matrix [(F+1)^m, 2n] -> y [n, P]."""
     return _series_forward(x, matrix, max_frequency)[0]
 
 
 def _series_forward(x, matrix, max_frequency):
-    rows, positions = matrix.shape[0], x.shape[-1]
-    shapes = (rows // 2, positions), (rows, positions)
-    y, z = _call("SeriesForward", shapes, max_frequency, x, matrix)
+    columns, positions = matrix.shape[1], x.shape[1]
+    shapes = (columns // 2, positions), (columns, positions)
+    y, z = _call("SeriesForward", shapes, x, matrix, frequency=max_frequency)
     return y, (x, matrix, z)
 
 
 def _series_backward(max_frequency, residuals, g):
     x, matrix, z = residuals
-    return _call("SeriesBackward", (x.shape, matrix.shape), max_frequency, x, matrix, z, g)
+    return _call(
+        "SeriesBackward", (x.shape, matrix.shape), x, matrix, z, g, frequency=max_frequency
+    )
 
 
 series.defvjp(_series_forward, _series_backward)
@@ -54,28 +83,30 @@ series.defvjp(_series_forward, _series_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def additive(x: jax.Array, weights: jax.Array, max_frequency: int) -> jax.Array:
-    """`harmonics.additive` in float32: x [m, P], weights [n, 2 m F] -> y [n, P]."""
+    """`harmonics.additive` in float32: x [m, P], weights [2 m F, n] -> y [n, P]."""
     return _additive_forward(x, weights, max_frequency)[0]
 
 
 def _additive_forward(x, weights, max_frequency):
-    shapes = ((weights.shape[0], x.shape[-1]),)
-    (y,) = _call("AdditiveForward", shapes, max_frequency, x, weights)
+    shapes = ((weights.shape[1], x.shape[1]),)
+    (y,) = _call("AdditiveForward", shapes, x, weights, frequency=max_frequency)
     return y, (x, weights)
 
 
 def _additive_backward(max_frequency, residuals, g):
     x, weights = residuals
-    return _call("AdditiveBackward", (x.shape, weights.shape), max_frequency, x, weights, g)
+    return _call(
+        "AdditiveBackward", (x.shape, weights.shape), x, weights, g, frequency=max_frequency
+    )
 
 
 additive.defvjp(_additive_forward, _additive_backward)
 
 
-def _call(name: str, shapes, max_frequency: int, *arguments) -> tuple[jax.Array, ...]:
+def _call(name: str, shapes, *arguments, **attributes: int) -> tuple[jax.Array, ...]:
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     call = jax.ffi.ffi_call(_target(name), results, vmap_method="broadcast_all")
-    return tuple(call(*arguments, frequency=np.int64(max_frequency)))
+    return tuple(call(*arguments, **{key: np.int64(value) for key, value in attributes.items()}))
 
 
 def _target(name: str) -> str:

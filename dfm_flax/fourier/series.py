@@ -95,10 +95,10 @@ def additive_fourier_series(
             f"not {coefficients.shape[0]}"
         )
     dtype = jnp.result_type(x, coefficients)
-    weights = coefficients.astype(dtype).T
-    evaluate = native.additive if _by_kernels(dtype) else harmonics.additive
-    y = evaluate(x.reshape(-1, m).T.astype(dtype), weights[:, 1:], max_frequency)
-    return (y + weights[:, :1]).T.reshape(*x.shape[:-1], coefficients.shape[-1])
+    weights = coefficients.astype(dtype)
+    way = native if _by_kernels(dtype) else harmonics
+    y = way.additive(x.reshape(-1, m).T.astype(dtype), weights[1:], max_frequency)
+    return (y.T + weights[0]).reshape(*x.shape[:-1], coefficients.shape[-1])
 
 
 def additive_frequencies(in_features: int, max_frequency: int = 1) -> np.ndarray:
@@ -130,7 +130,7 @@ def fourier_series(x: jax.Array, coefficients: jax.Array, max_frequency: int = 1
             f"not {coefficients.shape[0]}"
         )
     dtype = jnp.result_type(x, coefficients)
-    matrix = tensor_products.tensor_product_matrix(coefficients.astype(dtype), m, max_frequency)
-    evaluate = native.series if _by_kernels(dtype) else tensor_products.series
-    y = evaluate(x.reshape(-1, m).T.astype(dtype), matrix, max_frequency)
+    way = native if _by_kernels(dtype) else tensor_products
+    matrix = way.tensor_product_matrix(coefficients.astype(dtype), m, max_frequency)
+    y = way.series(x.reshape(-1, m).T.astype(dtype), matrix, max_frequency)
     return y.T.reshape(*x.shape[:-1], coefficients.shape[-1])

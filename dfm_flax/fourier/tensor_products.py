@@ -68,7 +68,7 @@ def _real_transform(coordinates: int, max_frequency: int) -> np.ndarray:
 
 
 def tensor_product_matrix(coefficients: jax.Array, m: int, max_frequency: int) -> jax.Array:
-    """The alpha, then the beta, of each output: [2n, (F+1)^m], from a_k and b_k [.., n]."""
+    """The alpha, then the beta, of all outputs: [(F+1)^m, 2n], from a_k and b_k [.., n]."""
     outer = m // 2  # any split will do; halves take the least work
     n, count = coefficients.shape[-1], (max_frequency + 1) ** m
     a = coefficients[:count]
@@ -79,8 +79,8 @@ def tensor_product_matrix(coefficients: jax.Array, m: int, max_frequency: int) -
     u = jnp.einsum("csdp,dpqn->csqn", transform, w, precision=precision)
     # y = Re(exp(iS) Z) = cos(S) Re Z - sin(S) Im Z, so the imaginary part changes its sign.
     transform = np.array([1, -1])[:, None, None, None] * _real_transform(m - outer, max_frequency)
-    u = jnp.einsum("ctdq,dsqn->scnt", transform.astype(a.dtype), u, precision=precision)
-    return jnp.moveaxis(u, 0, 2).reshape(2 * n, count)
+    u = jnp.einsum("ctdq,dsqn->stcn", transform.astype(a.dtype), u, precision=precision)
+    return u.reshape(count, 2 * n)
 
 
 # --- the series at many positions, value and gradient ----------------------------------------
@@ -160,11 +160,11 @@ def _half_products(x, outer: int, max_frequency: int):
 
 
 def series(x: jax.Array, matrix: jax.Array, max_frequency: int) -> jax.Array:
-    """x [m, P] and a `tensor_product_matrix` [2n, (F+1)^m] to y [n, P]."""
+    """x [m, P] and a `tensor_product_matrix` [(F+1)^m, 2n] to y [n, P]."""
     outer = min(_MAX_OUTER_COORDINATES, x.shape[0] // 2)
     # [P, 2n, Q] maps the T_q to the terms of each T_p.
-    split = matrix.reshape(matrix.shape[0], (max_frequency + 1) ** outer, -1)
-    return _series(x, jnp.moveaxis(split, 1, 0), max_frequency, outer)
+    split = matrix.reshape((max_frequency + 1) ** outer, -1, matrix.shape[1])
+    return _series(x, jnp.swapaxes(split, 1, 2), max_frequency, outer)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

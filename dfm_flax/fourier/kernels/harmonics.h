@@ -8,14 +8,15 @@
 
 namespace dfm {
 
-// cos(2 pi f x_i) for all f and i, then the sines: the basis of the additive series, y = M basis.
+// cos(2 pi f x_i) for all f and i, then the sines: the basis of the additive
+// series, y = transposed matrix * basis.
 class Harmonics {
  public:
   Harmonics(int coordinates, int frequency) : m_(coordinates), f_(frequency) {}
 
   int pieces() const { return 1; }
   int piece_rows() const { return 2 * m_ * f_; }
-  static int MatrixRows(int n) { return n; }
+  static int Columns(int n) { return n; }
   std::size_t ScratchFloats() const { return kTile * (piece_rows() + 1); }
 
   void Take(Scratch& scratch) {

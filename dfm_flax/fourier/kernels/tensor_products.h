@@ -78,7 +78,7 @@ class Products {
 };
 
 // The real tensor products T_t of the full series: y = cos(S) (M_1 T) + sin(S) (M_2 T), where
-// M_1 and M_2 are the first and the last n rows of the matrix. They come in pieces that fit the
+// M_1 and M_2 are the first and the last n columns of the matrix, transposed. They come in pieces that fit the
 // innermost cache: one product of the outer coordinates times all products of the inner ones.
 class TensorProducts {
  public:
@@ -90,7 +90,7 @@ class TensorProducts {
 
   int pieces() const { return outer_.rows(); }
   int piece_rows() const { return inner_.rows(); }
-  static int MatrixRows(int n) { return 2 * n; }
+  static int Columns(int n) { return 2 * n; }
   std::size_t ScratchFloats() const {
     return outer_.ScratchFloats() + inner_.ScratchFloats() +
            std::size_t(kTile) * (2 * (f_ + 1) * m_ + 2 * piece_rows() + pieces() + 6);
@@ -155,7 +155,7 @@ class TensorProducts {
     }
   }
 
-  // y [n, kTile] from z = matrix * basis [2n, kTile].
+  // y [n, kTile] from z = M basis [2n, kTile].
   void Combine(int n, const float* z, float* y) const {
     for (int j = 0; j < n; ++j)
       for (int p = 0; p < kTile; ++p)
