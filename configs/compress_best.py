@@ -6,11 +6,9 @@
 docs/training.md says what each difference to the thesis's compress.py gives.
 """
 
-import itertools
-
 from ml_collections import ConfigDict
 
-from dfm_flax.fourier import num_weights
+from dfm_flax.fourier import widest
 
 
 def get_config(weights: str = "21600") -> ConfigDict:
@@ -28,7 +26,7 @@ def get_config(weights: str = "21600") -> ConfigDict:
     config.model.depth = 6 if most >= 10_000 else 5
     config.model.max_frequencies = (8, 1, 1)
     config.model.additive = True
-    config.model.width = widest(most, config.model)
+    config.model.width = widest(most, config.model.depth, 3, (8, 1, 1), additive=True)
     # Of each layer's outputs: a good part of the next layer's period, without folding it.
     config.model.normalize = True
     config.model.variances = (0.35, 0.06, 0.05)
@@ -54,15 +52,3 @@ def get_config(weights: str = "21600") -> ConfigDict:
     config.training.checkpoint_every = 1_000
     config.training.keep_checkpoints = 2
     return config
-
-
-def widest(weights: int, model: ConfigDict) -> int:
-    """The largest width with at most `weights` weights for an RGB image."""
-    counts = (
-        num_weights(model.depth, width, 3, model.max_frequencies, model.additive)
-        for width in itertools.count(1)
-    )
-    width = sum(1 for _ in itertools.takewhile(lambda count: count <= weights, counts))
-    if not width:
-        raise ValueError(f"no machine of depth {model.depth} has only {weights} weights")
-    return width

@@ -1,12 +1,14 @@
 """The thesis's config, the best config and a SIREN on the same image for the same wall time.
 
     python -m dfm_flax.benchmarks.equal_time IMAGE... --seconds 60 --weights 21600
+    python -m dfm_flax.benchmarks.equal_time IMAGE... --seconds 60 --ablation
 
 The contenders take turns of about a second in one process, so that whatever else the
 machine does hits all of them alike. Compilation is not counted. Runs whose rate decays are
 given as many steps as fit, found by timing them first. The SIREN is COIN's (Dupont et al.
 2021: w0 = 30, Adam), with the best config's batches and a cosine decay from each of several
-rates, each for the whole time; compare with the best of them.
+rates, each for the whole time; compare with the best of them. With --ablation the best config
+runs instead beside itself with one setting each as in the thesis.
 """
 
 import argparse
@@ -22,12 +24,13 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.files import atomic_path
-from dfm_flax.fourier import FourierMachine, num_weights
+from dfm_flax.fourier import FourierMachine, num_weights, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.siren import Siren, siren_num_weights
 from dfm_flax.tasks.compress import initial_state, make_machine, reconstruction_loss
@@ -87,6 +90,17 @@ class Contender:
         return quality
 
 
+def of_config(name: str, config: ConfigDict) -> Contender:
+    """The contender that trains as a config says."""
+    return Contender(
+        name,
+        make_machine(config, 3),
+        functools.partial(make_optimizer, config.optimizer),
+        config.training.batch_size,
+        config.training.sampling,
+    )
+
+
 def contenders(weights: int) -> list[Contender]:
     """The thesis's machine, the best one and SIRENs of at most `weights` weights."""
     thesis = load_config("configs/compress.py")
@@ -96,16 +110,7 @@ def contenders(weights: int) -> list[Contender]:
         key=lambda shape: abs(weights - num_weights(*shape)),
     )
     thesis.model.update(depth=depth, width=width)
-    made = [
-        Contender(
-            name,
-            make_machine(config, 3),
-            functools.partial(make_optimizer, config.optimizer),
-            config.training.batch_size,
-            config.training.sampling,
-        )
-        for name, config in (("thesis", thesis), ("best", best))
-    ]
+    made = [of_config("thesis", thesis), of_config("best", best)]
     siren_width = max(w for w in range(2, 200) if siren_num_weights(5, w) <= weights * 1.01)
     for rate in SIREN_RATES:
         made.append(
@@ -118,6 +123,35 @@ def contenders(weights: int) -> list[Contender]:
             )
         )
     return made
+
+
+def ablations(weights: int) -> list[Contender]:
+    """The best config, and what is left of it with one part each as in the thesis."""
+    best = load_config(f"configs/compress_best.py:{weights}")
+
+    def without(name: str, **changes) -> Contender:
+        config = best.copy_and_resolve_references().unlock()
+        config.update_from_flattened_dict(changes)
+        model = config.model
+        model.width = widest(weights, model.depth, 3, model.max_frequencies, model.additive)
+        return of_config(name, config)
+
+    return [
+        without("best"),
+        without(
+            "Adam, its best rate", **{"optimizer.name": "adam", "optimizer.learning_rate": 2e-3}
+        ),
+        without("uniform batches", **{"training.sampling": "uniform"}),
+        without("batches of 640", **{"training.batch_size": 640}),
+        without("constant rate", **{"optimizer.schedule": "constant"}),
+        without("all frequencies", **{"model.additive": False, "model.max_frequencies": (8, 1, 1)}),
+        without("F = 1 in the first layer", **{"model.max_frequencies": (1, 1, 1)}),
+        without(
+            "variance 2e-5", **{"model.normalize": False, "model.variances": (2e-5, 2e-5, 2e-5)}
+        ),
+        without("residual", **{"model.residual": True}),
+        without("a whole period", **{"model.extent": 1.0}),
+    ]
 
 
 def _adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
@@ -142,11 +176,10 @@ def pace(runners: list[Contender], data: Target) -> dict[str, float]:
     return {runner.name: runner.steps / runner.seconds for runner in runners}
 
 
-def compare(source: str, weights: int, seconds: float, seed: int) -> dict:
-    """Trains all contenders on the centre 400x400 of an image; returns their PSNR in dB."""
+def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict:
+    """Trains contenders on the centre 400x400 of an image; returns their PSNR in dB."""
     image = prepare(read_image(source), crop=(400, 400)).pixels
     data = Target.stack([image])
-    runners = contenders(weights)
     rates = pace(runners, data)
     for runner in runners:
         runner.start(max(1, int(rates[runner.name] * seconds)), data, seed)
@@ -185,12 +218,14 @@ def main() -> None:
     parser.add_argument("--weights", type=int, nargs="+", default=[21600, 3500])
     parser.add_argument("--seconds", type=float, default=60, help="of training, for each run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ablation", action="store_true", help="of the best config's parts")
     parser.add_argument("--out", type=Path, help="JSON file for all results and curves")
     options = parser.parse_args()
     results = []
     for weights in options.weights:
         for source in options.images:
-            results.append(compare(source, weights, options.seconds, options.seed))
+            runners = (ablations if options.ablation else contenders)(weights)
+            results.append(compare(source, runners, options.seconds, options.seed))
             runs = results[-1]["runs"]
             cells = [f"{run['name']} ({run['weights']}): {run['psnr']:.2f} dB" for run in runs]
             print(f"{results[-1]['image']}, {options.seconds:g} s: {'; '.join(cells)}", flush=True)

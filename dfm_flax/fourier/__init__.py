@@ -1,6 +1,6 @@
 """Fourier series, layers and machines: the project's core."""
 
-from dfm_flax.fourier.machine import FourierLayer, FourierMachine, num_weights
+from dfm_flax.fourier.machine import FourierLayer, FourierMachine, num_weights, widest
 from dfm_flax.fourier.series import (
     additive_fourier_series,
     additive_frequencies,
@@ -20,4 +20,5 @@ __all__ = [
     "num_additive_coefficients",
     "num_coefficients",
     "num_weights",
+    "widest",
 ]

@@ -1,5 +1,6 @@
 """Deep Fourier Machines as Flax modules: compositions of low-frequency Fourier series."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -143,3 +144,25 @@ def num_weights(
     outputs = [width] * (depth - 1) + [channels]
     frequency = per_layer(max_frequencies, depth)
     return sum(rows(inputs[i], frequency[i]) * outputs[i] for i in range(depth))
+
+
+def widest(
+    weights: int,
+    depth: int,
+    channels: int = 3,
+    max_frequencies: int | Sequence[int] = 1,
+    additive: bool = False,
+) -> int:
+    """The largest width of a `FourierMachine` with at most `weights` weights.
+
+    Raises:
+      ValueError: even a width of 1 has more.
+    """
+    counts = (
+        num_weights(depth, width, channels, max_frequencies, additive)
+        for width in itertools.count(1)
+    )
+    width = sum(1 for _ in itertools.takewhile(lambda count: count <= weights, counts))
+    if not width:
+        raise ValueError(f"no machine of depth {depth} has only {weights} weights")
+    return width

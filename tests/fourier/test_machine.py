@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfm_flax.fourier import FourierLayer, FourierMachine, fourier_series, num_weights
+from dfm_flax.fourier import FourierLayer, FourierMachine, fourier_series, num_weights, widest
 from dfm_flax.fourier.machine import per_layer
 
 
@@ -90,3 +90,12 @@ def test_per_layer_spreads_three_values():
 def test_settings_that_do_not_fit_are_refused(setting, depth):
     with pytest.raises(ValueError, match="layer"):
         per_layer(setting, depth)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_widest_is_the_last_that_fits(additive):
+    width = widest(3_500, 6, 3, (2, 1, 1), additive)
+    sizes = [num_weights(6, w, 3, (2, 1, 1), additive) for w in (width, width + 1)]
+    assert sizes[0] <= 3_500 < sizes[1]
+    with pytest.raises(ValueError, match="no machine of depth 6 has only 20 weights"):
+        widest(20, 6)
