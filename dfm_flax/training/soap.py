@@ -15,8 +15,8 @@ class SoapState(NamedTuple):
 
     Attributes:
       count: updates done.
-      mu: running mean of the gradients.
-      nu: running mean of their squares, in the eigenbases.
+      mu: running mean of the gradients, in the eigenbases.
+      nu: running mean of their squares there.
       covariances: of each matrix, one running mean G G^T for each preconditioned axis.
       bases: their approximate eigenvectors, as columns.
     """
@@ -66,18 +66,20 @@ def scale_by_soap(
             _accumulate(g, c, shampoo_decay)
             for g, c in zip(gradients, tree.flatten_up_to(state.covariances), strict=True)
         ]
-        bases = jax.lax.cond(
+        # The mean is kept in the eigenbases too: it turns when they do, not at every step.
+        bases, means = jax.lax.cond(
             step % refresh_every == 0,
-            lambda b: [_refresh(*pair) for pair in zip(covariances, b, strict=True)],
-            lambda b: b,
+            lambda bases, means: _refresh_all(covariances, bases, means),
+            lambda bases, means: (bases, means),
             tree.flatten_up_to(state.bases),
+            tree.flatten_up_to(state.mu),
         )
-        mu = optax.tree.update_moment(updates, state.mu, b1, 1)
         turned = tree.unflatten([_turn(g, b) for g, b in zip(gradients, bases, strict=True)])
+        mu = optax.tree.update_moment(turned, tree.unflatten(means), b1, 1)
         nu = optax.tree.update_moment(turned, state.nu, b2, 2)
         scale1, scale2 = 1 / (1 - b1**count), 1 / (1 - b2**count)
         directions = [
-            _turn_back(scale1 * _turn(m, b) / (jnp.sqrt(scale2 * v) + eps), b)
+            _turn_back(scale1 * m / (jnp.sqrt(scale2 * v) + eps), b)
             for m, v, b in zip(jax.tree.leaves(mu), jax.tree.leaves(nu), bases, strict=True)
         ]
         state = SoapState(
@@ -111,6 +113,15 @@ def _accumulate(g, covariances, decay: float):
     if right is not None:
         right = decay * right + (1 - decay) * _matmul(g.T, g)
     return left, right
+
+
+def _refresh_all(covariances, bases, means):
+    new_bases = [_refresh(*pair) for pair in zip(covariances, bases, strict=True)]
+    new_means = [
+        _turn(_turn_back(mean, old), new)
+        for mean, old, new in zip(means, bases, new_bases, strict=True)
+    ]
+    return new_bases, new_means
 
 
 def _refresh(covariances, bases):

@@ -12,10 +12,10 @@ def test_contenders_have_about_the_same_weights(weights):
 
 
 def test_ablations_change_one_thing_and_keep_the_size():
-    best, *others = ablations(3_500)
+    best, *others = ablations(21_600)
     assert len({contender.name for contender in others}) == len(others)
     for other in others:
-        assert 0.7 * 3_500 < count(other.model) <= 3_500, other.name
+        assert 0.85 * 21_600 < count(other.model) <= 21_600, other.name
         changed = (
             other.model != best.model,
             (other.batch_size, other.sampling) != (best.batch_size, best.sampling),

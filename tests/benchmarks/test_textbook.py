@@ -21,15 +21,16 @@ def test_the_textbook_machine_is_the_same_function(example):
     machine, x, target, params = example
     plain = textbook.TextbookMachine(4, 5)
     np.testing.assert_allclose(
-        plain.apply({"params": params}, x), machine.apply({"params": params}, x), atol=1e-5
+        np.asarray(plain.apply({"params": params}, x)),
+        np.asarray(machine.apply({"params": params}, x)),
+        atol=1e-5,
     )
     (value, gradients), (plain_value, plain_gradients) = (
         gradient(model, params, x, target)[0]() for model in (machine, plain)
     )
     assert value == pytest.approx(plain_value, rel=1e-5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), gradients, plain_gradients
-    )
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(plain_gradients), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5)
 
 
 def test_the_pytorch_machine_is_the_same_function(example):
