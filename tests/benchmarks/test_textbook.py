@@ -28,7 +28,7 @@ def test_the_textbook_machine_is_the_same_function(example):
     (value, gradients), (plain_value, plain_gradients) = (
         gradient(model, params, x, target)[0]() for model in (machine, plain)
     )
-    assert value == pytest.approx(plain_value, rel=1e-5)
+    assert float(value) == pytest.approx(float(plain_value), rel=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(plain_gradients), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5)
 
