@@ -1,7 +1,8 @@
 """Render a run's machines at any size.
 
-Renders the machines of a run from its newest checkpoint. A machine is a function of the
-position, so any size can be asked for; the default is the size it was trained on.
+Renders the machines of a run from its newest checkpoint, as PNG files NAME_WIDTHxHEIGHT.png;
+the run may be training meanwhile. A machine is a function of the position, so any size can be
+asked for; the default is the size it was trained on.
 """
 
 import argparse
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: WORKDIR/reconstructions")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--scale", type=_positive, default=1.0, metavar="S", help="relative to training"
+        "--scale", type=_positive, default=1.0, metavar="S", help="relative to training; default: 1"
     )
     size.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="in pixels")
 

@@ -91,7 +91,7 @@ def shard(batch: jax.Array) -> jax.Array:
 def check_divides(batch_size: int, num_devices: int) -> None:
     """Raises UsageError for a batch that cannot be split evenly over the devices."""
     if batch_size % num_devices or batch_size < 1:
-        below = batch_size // num_devices * num_devices
+        below = max(0, batch_size // num_devices * num_devices)
         choices = f"{below} or {below + num_devices}" if below else f"{num_devices}"
         raise UsageError(
             f"a batch of {batch_size} does not divide over {num_devices} devices; "
