@@ -37,9 +37,9 @@ def get_config(weights: str = "21600") -> ConfigDict:
     config.optimizer = ConfigDict()
     config.optimizer.name = "soap"
     config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.99
+    config.optimizer.b2 = 0.95
     config.optimizer.refresh_every = 20
-    config.optimizer.learning_rate = 6e-3
+    config.optimizer.learning_rate = 4e-3 if most >= 10_000 else 7e-3
     config.optimizer.final_learning_rate = 0.0
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 100

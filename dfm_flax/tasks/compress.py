@@ -18,6 +18,7 @@ from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.fourier import FourierMachine
+from dfm_flax.fourier.series import evaluation
 from dfm_flax.runs import Run
 from dfm_flax.tasks.inputs import make_jobs, open_images, start, stored_images
 from dfm_flax.tasks.rendering import render
@@ -134,7 +135,13 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     jobs = make_jobs(images, config.seeds)
     state = initial_state(machine, optimizer, [job.seed for job in jobs])
     weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
-    log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
+    log.info(
+        "%s: %d machine(s) of %d weights, series by %s",
+        run.folder,
+        len(jobs),
+        weights,
+        evaluation(),
+    )
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.

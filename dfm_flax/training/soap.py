@@ -91,8 +91,16 @@ def scale_by_soap(
 
 
 def soap(learning_rate: optax.ScalarOrSchedule, **options) -> optax.GradientTransformationExtraArgs:
-    """`scale_by_soap(**options)` with a learning rate, to be minimised."""
-    return optax.chain(scale_by_soap(**options), optax.scale_by_learning_rate(learning_rate))
+    """`scale_by_soap(**options)` with a learning rate, to be minimised.
+
+    Each parameter's update is cut to a root mean square of the learning rate: where gradients
+    suddenly grow, second moments lag behind, and one step too large would be the end.
+    """
+    return optax.chain(
+        scale_by_soap(**options),
+        optax.clip_by_block_rms(1.0),
+        optax.scale_by_learning_rate(learning_rate),
+    )
 
 
 def _flatten(tree) -> tuple[list[jax.Array], Any]:

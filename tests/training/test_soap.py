@@ -96,3 +96,13 @@ def test_minimises_a_rotated_quadratic_that_adam_finds_hard():
         return loss(jax.lax.fori_loop(0, 200, step, (start, optimizer.init(start)))[0])
 
     assert final_loss(soap) < 0.1 * final_loss(optax.adam)
+
+
+def test_a_sudden_gradient_moves_no_further_than_the_rate():
+    optimizer = soap(0.1, **OPTIONS)
+    gradients = np.concatenate([_gradients(), 1e4 * _gradients()])
+    updates = _run(optimizer, gradients)
+    sizes = np.sqrt(np.mean(updates**2, axis=(1, 2)))
+    assert sizes.max() <= 0.1 * (1 + 1e-5)
+    unclipped = _run(scale_by_soap(**OPTIONS), gradients)
+    assert np.sqrt(np.mean(unclipped**2, axis=(1, 2))).max() > 2
