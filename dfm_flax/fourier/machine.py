@@ -88,7 +88,8 @@ class FourierMachine(nn.Module):
       variances: of the initial coefficients: one number for all layers, or three for the
         first layer, the hidden layers and the last layer.
       max_frequencies: largest frequency F, likewise one number or three.
-      additive, normalize, residual: see `FourierLayer`, for all layers.
+      additive: see `FourierLayer`, likewise one value or three.
+      normalize, residual: see `FourierLayer`, for all layers.
       extent: the part of a period that the unit square spans. The thesis has 1, which
         makes the left edge of every image the continuation of its right edge.
     """
@@ -98,7 +99,7 @@ class FourierMachine(nn.Module):
     channels: int = 3
     variances: float | Sequence[float] = 2e-5
     max_frequencies: int | Sequence[int] = 1
-    additive: bool = False
+    additive: bool | Sequence[bool] = False
     normalize: bool = False
     residual: bool = True
     extent: float = 1.0
@@ -109,13 +110,14 @@ class FourierMachine(nn.Module):
         widths = [self.width] * (self.depth - 1) + [self.channels]
         max_frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
+        additive = per_layer(self.additive, self.depth)
         x = self.extent * positions
         for i, n in enumerate(widths):
             x = FourierLayer(
                 n,
                 max_frequencies[i],
                 variances[i],
-                self.additive,
+                additive[i],
                 self.normalize,
                 self.residual,
                 name=f"layer_{i}",
@@ -144,11 +146,15 @@ def num_weights(
     width: int,
     channels: int = 3,
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool = False,
+    additive: bool | Sequence[bool] = False,
 ) -> int:
     """Exact number of learnable weights of a `FourierMachine`."""
-    rows = num_additive_coefficients if additive else num_coefficients
+    is_additive = per_layer(additive, depth)
     inputs = [2] + [width] * (depth - 1)
     outputs = [width] * (depth - 1) + [channels]
     frequency = per_layer(max_frequencies, depth)
-    return sum(rows(inputs[i], frequency[i]) * outputs[i] for i in range(depth))
+    rows = [
+        (num_additive_coefficients if is_additive[i] else num_coefficients)(inputs[i], frequency[i])
+        for i in range(depth)
+    ]
+    return sum(rows[i] * outputs[i] for i in range(depth))
