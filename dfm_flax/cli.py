@@ -8,11 +8,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import bench, data, reconstruct, train
+from dfm_flax.commands import bench, data, interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, reconstruct, data, bench)
+_COMMANDS = (train, reconstruct, sample, interpolate, data, bench)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -29,7 +29,11 @@ your own images, and any setting of the config changed on the way:
 the same command goes on with a run that was interrupted. Its pictures at twice the size:
   dfm reconstruct --workdir runs/photo --scale 2 --out enlarged
 
-curves, rates and speed as it trains:
+a generator of new images, and samples of it at four times the size:
+  dfm train --config configs/digits.py --workdir runs/digits
+  dfm sample --workdir runs/digits --size 32 --out samples.png
+
+curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130

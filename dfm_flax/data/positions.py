@@ -15,6 +15,37 @@ def pixel_positions(index, height, width):
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
+def shifted(index, shift, height, width):
+    """Positions [..., 2] of pixels moved by `shift` [..., 2] pixels, not over the outer centres."""
+    size = jnp.array([width, height], jnp.float32)
+    return jnp.clip(
+        pixel_positions(index, height, width) + shift / size, 0.5 / size, 1 - 0.5 / size
+    )
+
+
+def interpolated(images: jax.Array, positions: jax.Array) -> jax.Array:
+    """Colours [B, P, C] of images [B, H, W, C] at positions [P, 2], by cubic convolution.
+
+    The kernel of Keys (1981) gives a pixel's own colour at its centre, and stays sharp in
+    between, where a linear one blurs. Beyond the outermost centres lies nothing: the weights
+    of the pixels that there are sum to 1.
+    """
+    height, width = images.shape[1:3]
+    columns = _cubic_weights(positions[:, 0] * width - 0.5, width)
+    rows = _cubic_weights(positions[:, 1] * height - 0.5, height)
+    weights = rows[:, None] * columns[None]  # [H, W, P]: a matrix product needs no gathers
+    return jnp.einsum("bhwc,hwp->bpc", images, weights, precision=jax.lax.Precision.HIGHEST)
+
+
+def _cubic_weights(place: jax.Array, size: int) -> jax.Array:
+    """Of `size` pixels, at their integer places, for the values at `place` [P]: [size, P]."""
+    distance = jnp.abs(place - jnp.arange(size)[:, None])
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = jnp.where(distance < 1, near, jnp.where(distance < 2, far, 0.0))
+    return weights / weights.sum(axis=0)
+
+
 MAX_STRATIFIED = 46_340  # pixels of a stratified batch: its square must fit an int32
 
 

@@ -58,17 +58,26 @@ class FourierLayer(nn.Module):
         return x + y if self.residual and m == self.features else y
 
     def _draw(self, rng: jax.Array, m: int) -> jax.Array:
-        k = (additive_frequencies if self.additive else frequencies)(m, self.max_frequency)
-        size = np.linalg.norm(k, axis=-1)
-        size = np.concatenate([size, size[1:]])
-        deviation = np.full(len(size), self.variance**0.5)
-        if self.normalize:
-            decay = (1 + size) ** -0.5
-            # cos^2 and sin^2 are 1/2 on average, but for the constant.
-            power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
-            deviation = decay * (self.variance / power) ** 0.5
-        normal = jax.random.normal(rng, (len(size), self.features))
+        deviation = initial_deviation(
+            m, self.max_frequency, self.variance, self.additive, self.normalize
+        )
+        normal = jax.random.normal(rng, (len(deviation), self.features))
         return normal * deviation[:, None].astype(np.float32)
+
+
+def initial_deviation(
+    m: int, max_frequency: int, variance: float, additive: bool, normalize: bool
+) -> np.ndarray:
+    """Standard deviation of the initial coefficients of a `FourierLayer`, row by row."""
+    k = (additive_frequencies if additive else frequencies)(m, max_frequency)
+    size = np.linalg.norm(k, axis=-1)
+    size = np.concatenate([size, size[1:]])
+    if not normalize:
+        return np.full(len(size), variance**0.5)
+    decay = (1 + size) ** -0.5
+    # cos^2 and sin^2 are 1/2 on average, but for the constant.
+    power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
+    return decay * (variance / power) ** 0.5
 
 
 class FourierMachine(nn.Module):
@@ -83,7 +92,8 @@ class FourierMachine(nn.Module):
       variances: of the initial coefficients: one number for all layers, or three for the
         first layer, the hidden layers and the last layer.
       max_frequencies: largest frequency F, likewise one number or three.
-      additive, normalize, residual: see `FourierLayer`, for all layers.
+      additive: see `FourierLayer`, likewise one value or three.
+      normalize, residual: see `FourierLayer`, for all layers.
       extent: the part of a period that the unit square spans. The thesis has 1, which
         makes the left edge of every image the continuation of its right edge.
     """
@@ -93,7 +103,7 @@ class FourierMachine(nn.Module):
     channels: int = 3
     variances: float | Sequence[float] = 2e-5
     max_frequencies: int | Sequence[int] = 1
-    additive: bool = False
+    additive: bool | Sequence[bool] = False
     normalize: bool = False
     residual: bool = True
     extent: float = 1.0
@@ -122,13 +132,14 @@ class FourierMachine(nn.Module):
         widths = [self.width] * (self.depth - 1) + [self.channels]
         max_frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
+        additive = per_layer(self.additive, self.depth)
         x = self.extent * positions
         for i, n in enumerate(widths):
             x = FourierLayer(
                 n,
                 max_frequencies[i],
                 variances[i],
-                self.additive,
+                additive[i],
                 self.normalize,
                 self.residual,
                 name=f"layer_{i}",
@@ -159,7 +170,7 @@ def num_weights(
     width: int,
     channels: int = 3,
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool = False,
+    additive: bool | Sequence[bool] = False,
 ) -> int:
     """Exact number of learnable weights of a `FourierMachine`."""
     return sum(_layer_sizes(depth, width, channels, max_frequencies, additive))
@@ -170,13 +181,16 @@ def _layer_sizes(
     width: int,
     channels: int,
     max_frequencies: int | Sequence[int],
-    additive: bool,
+    additive: bool | Sequence[bool],
 ) -> list[int]:
-    rows = num_additive_coefficients if additive else num_coefficients
     inputs = [2] + [width] * (depth - 1)
     outputs = [width] * (depth - 1) + [channels]
     frequency = per_layer(max_frequencies, depth)
-    return [rows(inputs[i], frequency[i]) * outputs[i] for i in range(depth)]
+    rows = [
+        (num_additive_coefficients if flag else num_coefficients)(inputs[i], frequency[i])
+        for i, flag in enumerate(per_layer(additive, depth))
+    ]
+    return [rows[i] * outputs[i] for i in range(depth)]
 
 
 def widest(
@@ -184,7 +198,7 @@ def widest(
     depth: int,
     channels: int = 3,
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool = False,
+    additive: bool | Sequence[bool] = False,
 ) -> int:
     """The largest width of a `FourierMachine` with at most `weights` weights.
 

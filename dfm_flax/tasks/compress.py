@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.fourier.series import evaluation
+from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
 from dfm_flax.tasks.inputs import make_jobs, open_images, start, stored_images
 from dfm_flax.tasks.rendering import render
@@ -101,11 +101,6 @@ def initial_state(model: nn.Module, optimizer, seeds: list[int]) -> TrainState:
 
     create_all = jax.vmap(create, out_axes=TrainState.of_machines())
     return jax.tree.map(np.array, jax.jit(create_all)(np.array(seeds, np.uint32)))
-
-
-def psnr_of_loss(loss: float) -> float:
-    """PSNR in dB of a mean squared error between colours in [-1, 1]."""
-    return 10 * math.log10(4 / loss) if loss > 0 else math.inf
 
 
 def train(config: ConfigDict, workdir: str | Path) -> list[dict]:

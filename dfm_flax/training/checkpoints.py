@@ -57,7 +57,11 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         # A copy of the history: the caller appends to it while it is written.
-        progress = {"history": list(history), "digest": digest(state, history)}
+        progress = {
+            "history": list(history),
+            "digest": digest(state, history),
+            "leaves": {name: digest(leaf) for name, leaf in named_leaves(state).items()},
+        }
         with self._writing():
             self._manager.save(
                 step,
@@ -147,6 +151,14 @@ class Checkpoints:
             (self._folder / str(step)).rename(target)
         if steps:
             self._manager.reload()
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by names such as 'params/decoder/kernel'."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def digest(state: Any, history: Sequence = ()) -> str:

@@ -17,7 +17,8 @@ DEVICES = "devices"  # the name of the pmap axis
 LossFn = Callable[
     [Any, Any, jax.Array], jax.Array
 ]  # (params, data, rng) -> loss of this device's shard
-StepFn = Callable[[TrainState, Any], tuple[TrainState, jax.Array]]
+# Of a TrainState, or another state with `step` and `params`.
+StepFn = Callable[[Any, Any], tuple[Any, jax.Array]]
 
 
 def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> StepFn:
