@@ -72,5 +72,16 @@ class Run:
             path.write_text(configs.to_json(config))
 
     def write_results(self, results: Any) -> None:
-        with atomic_path(self.folder / "results.json") as path:
-            path.write_text(json.dumps(results, indent=2) + "\n")
+        self.write_json("results.json", results)
+
+    def write_json(self, name: str, value: Any) -> None:
+        with atomic_path(self.folder / name) as path:
+            path.write_text(json.dumps(value, indent=2) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """The value of a JSON file of the run; UsageError if it is missing or damaged."""
+        file = self.folder / name
+        try:
+            return json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: cannot be read: {error}") from error

@@ -44,10 +44,18 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     if options.workdir is None:
         options.parser.error("the following arguments are required: --workdir")
-    if config.get("task") != "compress":
-        raise UsageError(f"{options.config}: config.task={config.get('task')!r} is not 'compress'")
-    from dfm_flax.tasks import compress
+    if config.get("task") == "compress":
+        from dfm_flax.tasks import compress
 
-    print_table(compress.train(config, options.workdir))
-    print(f"pictures: {options.workdir / 'figures'}")
+        print_table(compress.train(config, options.workdir))
+        print(f"pictures: {options.workdir / 'figures'}")
+    elif config.get("task") == "generate":
+        from dfm_flax.tasks import generate
+
+        print_table(generate.train(config, options.workdir))
+        print(f"samples: dfm sample --workdir {options.workdir} --out samples.png")
+    else:
+        raise UsageError(
+            f"{options.config}: config.task={config.get('task')!r} is not one of compress, generate"
+        )
     return 0

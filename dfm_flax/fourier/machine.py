@@ -54,17 +54,26 @@ class FourierLayer(nn.Module):
         return x + y if self.residual and m == self.features else y
 
     def _draw(self, rng: jax.Array, m: int) -> jax.Array:
-        k = (additive_frequencies if self.additive else frequencies)(m, self.max_frequency)
-        size = np.linalg.norm(k, axis=-1)
-        size = np.concatenate([size, size[1:]])
-        deviation = np.full(len(size), self.variance**0.5)
-        if self.normalize:
-            decay = (1 + size) ** -0.5
-            # cos^2 and sin^2 are 1/2 on average, but for the constant.
-            power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
-            deviation = decay * (self.variance / power) ** 0.5
-        normal = jax.random.normal(rng, (len(size), self.features))
+        deviation = initial_deviation(
+            m, self.max_frequency, self.variance, self.additive, self.normalize
+        )
+        normal = jax.random.normal(rng, (len(deviation), self.features))
         return normal * deviation[:, None].astype(np.float32)
+
+
+def initial_deviation(
+    m: int, max_frequency: int, variance: float, additive: bool, normalize: bool
+) -> np.ndarray:
+    """Standard deviation of the initial coefficients of a `FourierLayer`, row by row."""
+    k = (additive_frequencies if additive else frequencies)(m, max_frequency)
+    size = np.linalg.norm(k, axis=-1)
+    size = np.concatenate([size, size[1:]])
+    if not normalize:
+        return np.full(len(size), variance**0.5)
+    decay = (1 + size) ** -0.5
+    # cos^2 and sin^2 are 1/2 on average, but for the constant.
+    power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
+    return decay * (variance / power) ** 0.5
 
 
 class FourierMachine(nn.Module):

@@ -39,6 +39,11 @@ def psnr(original: ArrayLike, reconstruction: ArrayLike) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
+def psnr_of_loss(loss: float) -> float:
+    """PSNR in dB of a mean squared error between colours in [-1, 1], as in training."""
+    return 10 * math.log10(4 / loss) if loss > 0 else math.inf
+
+
 def ssim(original: ArrayLike, reconstruction: ArrayLike) -> float:
     """Structural similarity as in Wang et al. 2004: Gaussian 11 x 11 window, sigma 1.5.
 

@@ -16,7 +16,7 @@ from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import FourierMachine
-from dfm_flax.metrics.distortion import distortion, percent_of_raw_size
+from dfm_flax.metrics.distortion import distortion, percent_of_raw_size, psnr_of_loss
 from dfm_flax.reports.reconstruction import reconstruction_figure
 from dfm_flax.runs import Run
 from dfm_flax.tasks.inputs import Job, make_jobs, open_images, stored_images
@@ -64,11 +64,6 @@ def initial_state(model: nn.Module, optimizer, seeds: list[int]) -> TrainState:
 
     create_all = jax.vmap(create, out_axes=TrainState.of_machines())
     return jax.tree.map(np.array, jax.jit(create_all)(np.array(seeds, np.uint32)))
-
-
-def psnr_of_loss(loss: float) -> float:
-    """PSNR in dB of a mean squared error between colours in [-1, 1]."""
-    return 10 * math.log10(4 / loss) if loss > 0 else math.inf
 
 
 def train(config: ConfigDict, workdir: str | Path) -> list[dict]:

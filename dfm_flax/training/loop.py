@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.training.checkpoints import Checkpoints, History
-from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
+
+_State = TypeVar("_State", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -52,30 +53,39 @@ class Interrupted(DfmError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What the loop tells `on_log`: the mean loss of each model since the last call."""
+    """What the loop tells `on_log`.
+
+    Attributes:
+      step: steps done.
+      losses: means since the last call, of each model or figure.
+      steps_per_second: since the last call.
+      state: replicated over the devices; the next dispatch takes its memory away.
+    """
 
     step: int
     losses: np.ndarray
     steps_per_second: float
+    state: Any
 
 
 def train(
     step,
-    state: TrainState,
+    state: _State,
     data: Any,
     schedule: Schedule,
     checkpoints: Checkpoints,
     *,
     names: Sequence[str],
     on_log: Callable[[Progress], dict[str, str]],
-) -> tuple[TrainState, History]:
+) -> tuple[_State, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
 
     Args:
-      step: `training.step.StepFn`, for all models at once.
-      state: the initial state, one replica.
+      step: `training.step.StepFn`: one model with the figures of its loss, or many models
+        with a loss each.
+      state: the initial state, one replica; a `TrainState` or another with `step` and `params`.
       data: whatever `step` takes, one replica.
-      names: of the models, for messages; the step's loss is [len(names)].
+      names: of the models or figures, for messages; what the step returns is [len(names)].
       on_log: called after each dispatch; what it returns is shown in the progress bar.
 
     Returns:
@@ -103,7 +113,7 @@ def train(
             done += count
             history.append((done, [float(loss) for loss in losses]))
             rate = count / (time.perf_counter() - clock)
-            bar.set_postfix(on_log(Progress(done, losses, rate)), refresh=False)
+            bar.set_postfix(on_log(Progress(done, losses, rate, state)), refresh=False)
             bar.update(count)
             stop = stop_requested()
             if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_steps:
@@ -118,7 +128,7 @@ def train(
     return state, history
 
 
-def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, History]:
+def _resume(state: _State, checkpoints: Checkpoints) -> tuple[_State, History]:
     restored = checkpoints.restore_newest(state)
     if restored is None:
         return state, []

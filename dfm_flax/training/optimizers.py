@@ -33,9 +33,35 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
+def slowed(
+    rate: optax.Schedule, ratios: tuple[float, float], num_steps: int
+) -> optax.Schedule:
+    """A rate divided by a ratio that runs linearly from the first to the second of `ratios`."""
+    if len(ratios) != 2 or min(ratios) <= 0:
+        raise UsageError(f"optimizer.latent_ratios={ratios}: give two positive numbers")
+    ratio = optax.linear_schedule(*ratios, num_steps)
+    return lambda step: rate(step) / ratio(step)
+
+
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
     """The optimiser `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`."""
-    rate = make_schedule(config, num_steps)
+    return _with_rate(config, make_schedule(config, num_steps))
+
+
+def make_grouped_optimizer(
+    config: ConfigDict, rates: dict[str, optax.Schedule]
+) -> optax.GradientTransformation:
+    """`make_optimizer` with a rate for each top-level group of the parameters.
+
+    Parameters under the name of a rate get it; all others that under 'decoder'.
+    """
+    return optax.multi_transform(
+        {group: _with_rate(config, rate) for group, rate in rates.items()},
+        lambda params: {key: key if key in rates else "decoder" for key in params},
+    )
+
+
+def _with_rate(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
     optimizers = {
         "adam": lambda: optax.adam(rate, b1=config.b1, b2=config.b2),
         "soap": lambda: soap(rate, b1=config.b1, b2=config.b2, refresh_every=config.refresh_every),

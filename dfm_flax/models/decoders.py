@@ -1,0 +1,103 @@
+"""Decoders of latents to images: through Fourier machines, or straight to pixels."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dfm_flax.data.positions import pixel_positions
+from dfm_flax.errors import UsageError
+from dfm_flax.fourier import FourierMachine, apply_machines, initial_deviations, vector_size
+from dfm_flax.models.mlp import Mlp
+
+
+class FourierDecoder(nn.Module):
+    """Latents to all coefficients of a machine an image, which draws it at any size.
+
+    Attributes:
+      machine: the structure of the machines.
+      hidden, activation: of the perceptron that gives the coefficients, see `Mlp`.
+      variance: of the Gaussian that all its kernels are drawn from; biases start at 0.
+      sane: instead, start around a machine as `FourierMachine` draws it: the perceptron's
+        outputs are coefficients in units of their standard deviations in such a machine, its
+        last biases are drawn from N(0, 1), and `variance` is that of the outputs around them
+        while the last hidden features are of unit scale, as the other layers keep them.
+    """
+
+    machine: FourierMachine
+    hidden: Sequence[int]
+    activation: str = "relu"
+    variance: float = 2e-2
+    sane: bool = False
+
+    def setup(self):
+        size = vector_size(self.machine)
+        if self.sane:
+            self.mlp = Mlp(
+                self.hidden,
+                size,
+                self.activation,
+                last_kernel=nn.initializers.variance_scaling(self.variance, "fan_in", "normal"),
+                last_bias=nn.initializers.normal(1.0),
+            )
+        else:
+            self.mlp = Mlp(self.hidden, size, self.activation, self.variance)
+
+    def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
+        """Colours of some pixels of a grid of any size.
+
+        Args:
+          latents: [B, L].
+          index: row-major indices [P] of the pixels, the same for all images.
+          height, width: of the grid.
+
+        Returns:
+          [B, P, C] in [-1, 1].
+        """
+        return self.at(latents, pixel_positions(index, height, width))
+
+    def at(self, latents: jax.Array, positions: jax.Array) -> jax.Array:
+        """Colours [B, P, C] at positions [P, 2] in the unit square."""
+        return apply_machines(self.machine, self.coefficients(latents), positions)
+
+    def coefficients(self, latents: jax.Array) -> jax.Array:
+        """Coefficients [B, vector_size(machine)], in the order of `split_vector`."""
+        outputs = self.mlp(latents)
+        return initial_deviations(self.machine) * outputs if self.sane else outputs
+
+
+class PixelDecoder(nn.Module):
+    """Latents to the pixels of images of one size: the usual perceptron, to compare with.
+
+    Attributes:
+      height, width, channels: of the images.
+      hidden, activation: see `Mlp`.
+    """
+
+    height: int
+    width: int
+    channels: int
+    hidden: Sequence[int]
+    activation: str = "relu"
+
+    def setup(self):
+        self.mlp = Mlp(self.hidden, self.height * self.width * self.channels, self.activation)
+
+    def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
+        """As `FourierDecoder`, but only for the grid that it was made for.
+
+        Raises:
+          UsageError: another grid is asked for.
+        """
+        if (height, width) != (self.height, self.width):
+            raise UsageError(
+                f"this model draws pixels, not functions: its images are {self.width}x"
+                f"{self.height} and no other size"
+            )
+        # The sigmoid of the logits is the intensity in [0, 1].
+        return jnp.tanh(self.logits(latents)[:, index] / 2)
+
+    def logits(self, latents: jax.Array) -> jax.Array:
+        """Logits [B, H * W, C] of the intensities."""
+        return self.mlp(latents).reshape(len(latents), -1, self.channels)

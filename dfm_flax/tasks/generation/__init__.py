@@ -1,0 +1,1 @@
+"""The parts of training an image generator: its model, its losses, its step."""
