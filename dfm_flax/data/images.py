@@ -63,6 +63,11 @@ def read_image(source: str | Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read image {source}: {error.strerror}") from error
+    return decode_image(data, source)
+
+
+def decode_image(data: bytes, source: str | Path) -> Image:
+    """The image in the bytes of a file, as `read_image` reads it; `source` is the file's path."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
@@ -76,7 +81,8 @@ def read_image(source: str | Path) -> Image:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot read image {source}: {reason}") from error
     pixels, had_alpha = _over_white(samples)
-    return Image(pixels, levels, path.stem, had_alpha)
+    name = str(source).removeprefix(SAMPLE_PREFIX)
+    return Image(pixels, levels, Path(name).stem, had_alpha)
 
 
 def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) -> Image:

@@ -1,0 +1,111 @@
+"""Sets of images of one size, whole in memory: a small built-in one, TFDS's, and folders."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
+from dfm_flax.errors import UsageError
+
+DIGITS = "digits"
+FOLDER_PREFIX = "folder:"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one size with their classes.
+
+    Attributes:
+        name: as it was asked for.
+        images: uint8 [N, H, W, C]; C is 1 (grey) or 3 (RGB).
+        labels: int32 [N], from 0 on; all 0 where there are none.
+        num_classes: 1 where there are no labels.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    num_classes: int
+
+
+def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int = 0) -> ImageSet:
+    """Loads a set of images, in an order that is always the same.
+
+    Args:
+        name: "digits", scikit-learn's 1,797 digits of 8x8 with their 0..16 scaled to 0..255;
+            the name of a set in tensorflow-datasets, such as "mnist", downloaded if need be; or
+            "folder:PATH", images whose sub-folders, if any, are classes by alphabet.
+        split: "all", "train" or "test". "all" of TFDS is train, validation and test one after the
+            other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
+            well. Sets without splits hold out about a fifth as "test": the images whose name
+            (for digits the position in the set, "0" on; for folders the path below PATH) has a
+            CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
+        data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
+        size: if not 0, the shorter side of each image is resized to it and the centre cut
+            out, size x size pixels.
+
+    Raises:
+        UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
+            or damaged, its images have different sizes, or it does not fit into memory.
+    """
+    if size < 0:
+        raise UsageError(f"data set {name}: size={size} is no number of pixels; 0 keeps the size")
+    if name == DIGITS:
+        return _load_digits(split, size)
+    if name.startswith(FOLDER_PREFIX):
+        return _load_folder(name, split, size)
+    from dfm_flax.data import prepared
+
+    builder = prepared.open_builder(name, data_dir)
+    if prepared.find_folder(builder) is None:
+        prepared.download(builder)
+    return ImageSet(name, *prepared.read(builder, split, size))
+
+
+def is_held_out(name: str) -> bool:
+    """Whether an image of a set without splits belongs to "test", by its name alone."""
+    return zlib.crc32(name.encode()) % 5 == 0
+
+
+def _load_digits(split: str, size: int) -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    chosen = _choose(DIGITS, [str(i) for i in range(len(digits.images))], split)
+    images = np.rint(digits.images[chosen, ..., np.newaxis] * (255 / 16)).astype(np.uint8)
+    if size:
+        raise UsageError("data set digits: has 8x8 pixels only; leave size at 0")
+    return ImageSet(DIGITS, images, digits.target[chosen].astype(np.int32), 10)
+
+
+def _load_folder(name: str, split: str, size: int) -> ImageSet:
+    folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    entries = arrange(list_folder(folder), str(folder))
+    class_names = sorted({entry.class_name for entry in entries})
+    if any(entry.split for entry in entries) and split != "all":
+        chosen = [i for i, entry in enumerate(entries) if entry.split == split]
+        if not chosen:
+            raise UsageError(f"data set {name}: no split {split!r} in it")
+    else:
+        chosen = _choose(name, [entry.path for entry in entries], split)
+    entries = [entries[i] for i in chosen]
+    images = decode_entries(entries, lambda path: (folder / path).read_bytes(), str(folder), size)
+    labels = [class_names.index(entry.class_name) for entry in entries]
+    return ImageSet(name, images, np.array(labels, np.int32), len(class_names))
+
+
+def _choose(set_name: str, names: Sequence[str], split: str) -> list[int]:
+    if split not in ("all", "train", "test"):
+        raise UsageError(f"data set {set_name}: no split {split!r}; it has all, train, test")
+    chosen = [
+        i
+        for i, name in enumerate(names)
+        if split == "all" or is_held_out(name) == (split == "test")
+    ]
+    if not chosen:
+        raise UsageError(f"data set {set_name}: too small, no image falls to {split!r}; use all")
+    return chosen

@@ -1,0 +1,222 @@
+"""Data sets of tensorflow-datasets (TFDS) on the disk: found, downloaded, checked and read."""
+
+import contextlib
+import difflib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dfm_flax.data.images import Image, prepare
+from dfm_flax.data.memory import check_fits
+from dfm_flax.errors import UsageError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+log = logging.getLogger(__name__)
+
+NOTE_FILE = "dfm_import.json"  # in the folder of a set: where it was imported from
+_MAIN_SPLITS = ("train", "validation", "test")
+
+
+def open_builder(name: str, data_dir: str = "") -> Any:
+    """TFDS's builder of a set, such as "mnist" or "emnist/letters"; "" is TFDS's own folder.
+
+    Raises:
+        UsageError: TFDS has no such set, or it is no set of images.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None)
+    except tfds.core.registered.DatasetNotFoundError:
+        near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=1)
+        question = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(
+            f"no data set {name!r}{question or ':'} there are digits, folder:PATH and the "
+            "sets of images in tensorflow-datasets"
+        ) from None
+    except Exception as error:  # a wrong config or version raises nearly anything
+        raise UsageError(f"data set {name}: {_one_line(error)}") from error
+    features = builder.info.features
+    image = features["image"] if "image" in (features or ()) else None
+    if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
+        raise UsageError(f"data set {name}: has no images of 8 bits")
+    return builder
+
+
+def find_folder(builder: Any) -> Path | None:
+    """The folder of a set that is whole, None where there is none.
+
+    TFDS writes a set beside its folder and renames it, so half of one has another name. A
+    folder that lacks what TFDS writes last, or a shard, comes from elsewhere, such as a copy that
+    was interrupted.
+
+    Raises:
+        UsageError: there is a folder, but it is not whole.
+    """
+    folder = Path(builder.data_dir)
+    if not folder.is_dir():
+        return None
+    wanted = [folder / "dataset_info.json", folder / "features.json"]
+    wanted += [Path(path) for split in builder.info.splits.values() for path in split.filepaths]
+    missing = [path.name for path in wanted if not path.exists()]
+    if missing or not builder.info.splits:
+        raise UsageError(
+            f"{folder} is incomplete ({', '.join(missing[:3]) or 'its splits'} missing); "
+            "remove it, then download or import the set again"
+        )
+    return folder
+
+
+def download(builder: Any) -> None:
+    """Has TFDS download and prepare a set; its messages go to the standard error.
+
+    Raises:
+        UsageError: there is no internet, or TFDS cannot download it.
+    """
+    name = full_name(builder)
+    way_out = f"import it from local files: dfm data import {name} SOURCE"
+    if not _can_reach(builder):
+        raise UsageError(
+            f"data set {name} is not in {builder.data_dir} and there is no internet to "
+            f"download it from; {way_out}"
+        )
+    log.warning("downloading %s to %s", name, builder.data_dir)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except Exception as error:  # anything from the network to the set's own code
+        raise UsageError(
+            f"data set {name}: download failed: {_one_line(error)}; {way_out}"
+        ) from error
+
+
+def _can_reach(builder: Any) -> bool:
+    """Whether any place that has the set answers: TFDS itself would try for minutes."""
+    import requests
+
+    urls = [*list(builder.url_infos or {})[:1], "https://storage.googleapis.com/tfds-data"]
+    for url in urls:
+        with contextlib.suppress(requests.RequestException):
+            requests.head(url, timeout=10)
+            return True
+    return False
+
+
+def read(
+    builder: Any, split: str, size: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
+    """Images [N, H, W, C], labels [N] and the number of classes of a set on the disk.
+
+    The order is the stored one, always the same. Without labels, all are 0 of one class.
+
+    Args:
+        builder: as `open_builder` gives it, of a set that `find_folder` finds.
+        split: "all" for train, validation and test, as far as the set has them, one after the
+            other, or what TFDS takes, such as "test" or "train[:1000]".
+        size: the shorter side is resized to it and the centre cut out, size x size; 0 keeps.
+
+    Raises:
+        UsageError: no such split, images of different sizes, more than fits into memory, or
+            the files are damaged.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    with contextlib.suppress(RuntimeError):  # TensorFlow runs already, with the GPU or without
+        tf.config.set_visible_devices([], "GPU")  # the GPU's memory is for JAX
+    split, count = _resolve_split(builder, split)
+    shape = _image_shape(builder, size)
+    what = f"data set {full_name(builder)}, {count:,} images,"
+    check_fits(count * int(np.prod(shape)), what)
+    features = builder.info.features
+    label = features["label"] if "label" in features else None  # noqa: SIM401
+    num_classes = label.num_classes if isinstance(label, tfds.features.ClassLabel) else 0
+    dataset = builder.as_dataset(
+        split=split,
+        batch_size=1 if size else 1000,  # images of different sizes make no batch
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding({"image", "label"} if num_classes else {"image"}),
+    )
+    images, labels = np.zeros((count, *shape), np.uint8), np.zeros(count, np.int32)
+    done = 0
+    bar = tqdm(total=count, desc=f"reading {builder.name}", unit="image", delay=2, leave=False)
+    try:
+        with bar:
+            for batch in dataset.as_numpy_iterator():
+                part = slice(done, done + len(batch["image"]))
+                done = part.stop
+                if done > count:
+                    break
+                images[part] = _resized(batch["image"], size) if size else batch["image"]
+                labels[part] = batch["label"] if num_classes else 0
+                bar.update(done - part.start)
+    except tf.errors.OpError as error:
+        raise UsageError(_damaged(builder, _one_line(error))) from error
+    if done != count:
+        raise UsageError(_damaged(builder, f"it does not hold {count:,} images"))
+    return images, labels, num_classes or 1
+
+
+def _resolve_split(builder: Any, split: str) -> tuple[str, int]:
+    """A split as TFDS takes it, and its number of images."""
+    splits = builder.info.splits
+    if split == "all":
+        split = "+".join([name for name in _MAIN_SPLITS if name in splits] or sorted(splits))
+    try:
+        return split, splits[split].num_examples
+    except Exception as error:  # ValueError, KeyError, AssertionError by what is wrong in it
+        raise UsageError(
+            f"data set {full_name(builder)}: no split {split!r}; "
+            f"it has all, {', '.join(sorted(splits))}"
+        ) from error
+
+
+def _image_shape(builder: Any, size: int) -> tuple[int, int, int]:
+    height, width, channels = builder.info.features["image"].shape
+    if size:
+        height = width = size
+    if None in (height, width) or channels not in (1, 3):
+        raise UsageError(
+            f"data set {full_name(builder)}: its images have {height} x {width} pixels of "
+            f"{channels} channels; give a size where pixels are None, 1 or 3 channels are needed"
+        )
+    return height, width, channels
+
+
+def _resized(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A batch of one image with its centre brought to size x size."""
+    image = prepare(Image((batch[0] / 255).astype(np.float32), 255, ""), size, (size, size))
+    return np.rint(image.pixels * 255).astype(np.uint8)[np.newaxis]
+
+
+def read_note(folder: Path) -> dict[str, Any] | None:
+    """What `dfm data import` noted of a set that it wrote; None for a set from elsewhere."""
+    try:
+        return json.loads((folder / NOTE_FILE).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def full_name(builder: Any) -> str:
+    config = builder.builder_config
+    return builder.name if config is None else f"{builder.name}/{config.name}"
+
+
+def _damaged(builder: Any, reason: str) -> str:
+    return (
+        f"{builder.data_dir} is damaged ({reason}); "
+        "remove it, then download or import the set again"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
