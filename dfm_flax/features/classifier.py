@@ -106,7 +106,7 @@ def _train(train: ImageSet) -> Any:
     rate = optax.cosine_decay_schedule(RECIPE.learning_rate, RECIPE.num_steps)
     optimizer = optax.adam(rate)
     init_rng, step_rng = jax.random.split(jax.random.PRNGKey(RECIPE.seed))
-    params = model.init(init_rng, train.images[:1])["params"]
+    params = jax.jit(model.init)(init_rng, train.images[:1])["params"]
     state = TrainState.create(step_rng, params, optimizer)
     step = _make_step(model, optimizer)
     images, labels = jnp.asarray(train.images), jnp.asarray(train.labels)
