@@ -1,8 +1,8 @@
 """The quick start of generation: scikit-learn's 1,797 digits of 8x8 pixels, in a minute.
 
-    dfm train --config configs/digits.py --workdir runs/digits
-    dfm train --config configs/digits.py:vae ...           the variational autoencoder
-    dfm train --config configs/digits.py:autoencoder ...   the same decoder, straight to pixels
+dfm train --config configs/digits.py --workdir runs/digits
+dfm train --config configs/digits.py:vae ...           the variational autoencoder
+dfm train --config configs/digits.py:autoencoder ...   the same decoder, straight to pixels
 """
 
 from ml_collections import ConfigDict
@@ -17,6 +17,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.data.name = "digits"
     config.data.split = "all"
     config.data.data_dir = ""
+    config.data.size = 0
 
     config.model = ConfigDict()
     config.model.name = name

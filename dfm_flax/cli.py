@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import reconstruct, train
+from dfm_flax.commands import interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError
 
-_COMMANDS = (train, reconstruct)
+_COMMANDS = (train, reconstruct, sample, interpolate)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -26,7 +26,11 @@ your own images, and any setting of the config changed on the way:
 the same command goes on with a run that was interrupted. Its pictures at twice the size:
   dfm reconstruct --workdir runs/photo --scale 2 --out enlarged
 
-curves, rates and speed as it trains:
+a generator of new images, and samples of it at four times the size:
+  dfm train --config configs/digits.py --workdir runs/digits
+  dfm sample --workdir runs/digits --size 32 --out samples.png
+
+curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs
 """
 

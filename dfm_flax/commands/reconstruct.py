@@ -1,44 +1,67 @@
-"""Render a run's machines at any size.
+"""Render what a run has learnt, at any size.
 
-Renders the machines of a run from its newest checkpoint. A machine is a function of the
-position, so any size can be asked for; the default is the size it was trained on.
+A run of compression: renders its machines from the newest checkpoint as PNGs into --out. A
+machine is a function of the position, so any size can be asked for; the default is the size
+it was trained on.
+
+A run of generation: the model's images for --images FILE FILE, which need not be of the
+training set (they are brought to its size), or for a --split of its data set, such as test
+or, of a set of tensorflow-datasets, test[:64]. Latents come from the encoder or, if training
+kept a table of them, from an optimisation under the frozen decoder. --out as in `dfm sample`.
 """
 
 import argparse
-import re
 from pathlib import Path
+
+from dfm_flax.commands.arguments import add_workdir, positive, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workdir", required=True, type=Path, metavar="DIR", help="folder of the run"
+    add_workdir(parser)
+    parser.add_argument("--out", type=Path, metavar="PATH", help="default: WORKDIR/reconstructions")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
+        "--scale", type=positive, default=1.0, metavar="S", help="relative to training"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: WORKDIR/reconstructions")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--scale", type=_positive, default=1.0, metavar="S", help="relative to training"
-    )
-    size.add_argument("--size", type=_size, metavar="WIDTHxHEIGHT", help="in pixels")
+    sizes.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--images", nargs="+", default=[], metavar="FILE", help="generation only")
+    source.add_argument("--split", metavar="NAME", help="generation only")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.tasks import compress
+    from dfm_flax.errors import UsageError
+    from dfm_flax.runs import Run
 
     out = options.out or options.workdir / "reconstructions"
+    if Run(options.workdir).config().get("task") == "generate":
+        _reconstruct_images(options, out)
+        print(out)
+        return 0
+    if options.images or options.split:
+        raise UsageError(f"{options.workdir} is a run of compression: no --images, no --split")
+    from dfm_flax.tasks import compress
+
     for path in compress.reconstruct(options.workdir, out, options.scale, options.size):
         print(path)
     return 0
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
+    import numpy as np
 
+    from dfm_flax.data.image_sets import load_image_set
+    from dfm_flax.reports.image_files import write_images
+    from dfm_flax.tasks import sampling
+    from dfm_flax.tasks.generation.inputs import read_images
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or not (int(match[1]) and int(match[2])):
-        raise argparse.ArgumentTypeError(f"{text} is not WIDTHxHEIGHT, like 800x600")
-    return int(match[2]), int(match[1])
+    generator = sampling.load_generator(options.workdir)
+    shape = generator.shape
+    if options.split:
+        data = generator.config.data
+        images = load_image_set(data.name, options.split, data.data_dir, data.size).images
+        images = images / np.float32(255)
+    else:
+        images = read_images(options.images, shape)
+    scaled = tuple(max(1, round(n * options.scale)) for n in (shape.height, shape.width))
+    write_images(out, sampling.reconstruct(generator, images, options.size or scaled))

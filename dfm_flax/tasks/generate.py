@@ -155,7 +155,7 @@ def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     """Starts a run, or checks that it goes on with the same config and images; the images."""
     if run.started:
         run.check_same(config)
-    images = load_image_set(config.data.name, config.data.split, config.data.data_dir).images
+    images = load_image_set(**config.data).images
     facts = {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
     if run.started:
         if run.read_json("data.json") != facts:

@@ -33,9 +33,7 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
-def slowed(
-    rate: optax.Schedule, ratios: tuple[float, float], num_steps: int
-) -> optax.Schedule:
+def slowed(rate: optax.Schedule, ratios: tuple[float, float], num_steps: int) -> optax.Schedule:
     """A rate divided by a ratio that runs linearly from the first to the second of `ratios`."""
     if len(ratios) != 2 or min(ratios) <= 0:
         raise UsageError(f"optimizer.latent_ratios={ratios}: give two positive numbers")

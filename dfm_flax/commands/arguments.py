@@ -1,0 +1,34 @@
+"""Arguments that commands share."""
+
+import argparse
+import re
+from pathlib import Path
+
+
+def add_workdir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workdir", required=True, type=Path, metavar="DIR", help="folder of the run"
+    )
+
+
+def size(text: str) -> tuple[int, int]:
+    """(height, width) of WIDTHxHEIGHT, or of N for N x N."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (width and height):
+        raise argparse.ArgumentTypeError(f"{text} is not WIDTHxHEIGHT, like 800x600, or N for NxN")
+    return height, width
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of images, 1 or more")
+    return value

@@ -1,0 +1,35 @@
+"""Draw the way between two training images.
+
+Draws images from the latent of one training image to that of another: along a great circle
+about the mean of all latents, with even steps. --from and --to are places in the data set,
+0 on. --out as in `dfm sample`; a picture holds all steps in one row.
+"""
+
+import argparse
+from pathlib import Path
+
+from dfm_flax.commands.arguments import add_workdir, count, size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser)
+    parser.add_argument("--from", dest="first", type=int, required=True, metavar="I")
+    parser.add_argument("--to", dest="second", type=int, required=True, metavar="J")
+    parser.add_argument(
+        "--steps", type=count, default=10, metavar="N", help="images, ends included; default: 10"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="where to write")
+    parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.reports.image_files import write_images
+    from dfm_flax.tasks import sampling
+
+    generator = sampling.load_generator(options.workdir)
+    images = sampling.interpolate(
+        generator, options.first, options.second, options.steps, options.size
+    )
+    write_images(options.out, images, columns=len(images))
+    print(options.out)
+    return 0
