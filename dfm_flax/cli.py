@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import interpolate, reconstruct, sample, train
+from dfm_flax.commands import evaluate, interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError
 
-_COMMANDS = (train, reconstruct, sample, interpolate)
+_COMMANDS = (train, reconstruct, sample, interpolate, evaluate)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.

@@ -95,7 +95,23 @@ def _print_one(result: dict[str, Any]) -> None:
         texts = [f"{name} {distance:.4g}" for name, distance in distances.items()]
         print(f"median distance to the nearest training image by {by}: {', '.join(texts)}")
     print()
-    print_table([{"set": name, **measures} for name, measures in result["sets"].items()])
+    features = result["settings"]["features"]["name"]
+    print_table([_row(name, sets, features) for name, sets in result["sets"].items()])
+
+
+def _row(name: str, measures: dict[str, float], features: str) -> dict[str, Any]:
+    def figure(measure: str, digits: int) -> str:
+        value, deviation = (measures[f"{measure}_{features}{end}"] for end in ("", "_std"))
+        return f"{value:.{digits}f} +- {deviation:.{digits}f}"
+
+    return {
+        "set": name,
+        f"frechet_{features}": measures[f"frechet_{features}"],
+        f"kernel_{features}": figure("kernel", 4),
+        "precision": f"{measures[f'precision_{features}']:.3f}",
+        "recall": f"{measures[f'recall_{features}']:.3f}",
+        f"score_{features}": figure("score", 2),
+    }
 
 
 def _print_many(workdirs: list[Path], results: list[dict[str, Any]]) -> None:

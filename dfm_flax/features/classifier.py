@@ -37,8 +37,12 @@ DEFAULT_CACHE = Path("~/.cache/dfm_flax")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every classifier is made: its size, and its training by Adam under a cosine schedule."""
+    """How every classifier is made: its size, and its training by Adam under a cosine schedule.
 
+    `version` is raised when the model or its training changes in what is not said here.
+    """
+
+    version: int = 1
     width: int = 32
     num_features: int = 128
     batch_size: int = 128

@@ -50,7 +50,7 @@ def compare(real: Features, generated: Features, extractor: str, seed: int = 0) 
 def disjoint_halves(
     count: int, num: int, seed: int = 0
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Two disjoint random sets of `num` of `count` images; of half the images, if there are fewer."""
+    """Two disjoint random sets of `num` of `count` images; of half of them where that is less."""
     order = np.random.default_rng(seed).permutation(count)
     num = min(num, count // 2)
     return order[:num], order[num : 2 * num]

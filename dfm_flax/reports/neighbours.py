@@ -19,7 +19,11 @@ _DPI = 100
 
 
 def neighbours_figure(
-    path: str | Path, images: NDArray[np.uint8], columns: dict[str, NDArray[np.uint8]], *, title: str
+    path: str | Path,
+    images: NDArray[np.uint8],
+    columns: dict[str, NDArray[np.uint8]],
+    *,
+    title: str,
 ) -> None:
     """Writes a PNG with a row for each image, and its neighbours under one caption or more.
 
