@@ -1,0 +1,114 @@
+"""Shuffled batches without state: the examples of any step follow from the key and the step.
+
+An order that `jax.random.permutation` draws must be drawn whole, once an epoch and on each
+device, and kept. Here the order of an epoch is a keyed bijection of the places in the epoch, a
+Feistel network, of which just the places of a batch are computed.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+MAX_EXAMPLES = 2**30  # sums of two of these fit an int32; so do batch sizes
+_ROUNDS = 12
+
+
+def shuffled_batch(
+    rng: jax.Array, step: jax.Array, num_examples: int, batch_size: int
+) -> jax.Array:
+    """Indices of the examples of a step: int32 [batch_size], each in [0, num_examples).
+
+    The batches are cut, one after the other, from an endless stream of examples: its
+    position p = step * batch_size + i holds, in epoch p // num_examples, the example in place
+    p % num_examples of that epoch's order. Each epoch has every example once, in an order that
+    follows from `rng` and the epoch alone; a batch may end one and begin the next. Nothing is
+    kept, so a run that goes on at some step sees what it would have seen.
+
+    All devices compute the whole batch (that is cheap) and take their part of it by
+    `training.step.shard`: together they see each position of the stream once.
+
+    Args:
+        rng: the key of the run, the same at all steps and on all devices.
+        step: int32 scalar, not negative.
+        num_examples: at most 2^30.
+        batch_size: at most 2^30; it may exceed `num_examples`.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    if not (0 < num_examples <= MAX_EXAMPLES and 0 < batch_size <= MAX_EXAMPLES):
+        raise ValueError(
+            f"num_examples={num_examples} and batch_size={batch_size} must lie in 1..2^30"
+        )
+    epoch, place = _start(step, num_examples, batch_size)
+    place = place + jnp.arange(batch_size)
+    num_epochs = (num_examples + batch_size - 2) // num_examples + 1  # that a batch may meet
+    keys = jax.vmap(lambda ahead: _round_keys(rng, epoch + ahead))(
+        jnp.arange(num_epochs, dtype=jnp.uint32)
+    )
+    return _permuted(place % num_examples, keys[place // num_examples].T, num_examples)
+
+
+def _start(step: jax.Array, num_examples: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """Epoch (uint32, modulo 2^32) and place (int32) of step * batch_size, which may exceed 2^32.
+
+    step = q * num_examples + r is multiplied by the bits of batch_size, from the highest on, and
+    the places that exceed an epoch are carried over at each: nothing overflows.
+    """
+    step = jnp.asarray(step, jnp.int32)
+    whole, rest = (step // num_examples).astype(jnp.uint32), step % num_examples
+    epoch, place = jnp.zeros_like(whole), jnp.zeros_like(rest)
+    for bit in f"{batch_size:b}":
+        epoch, place = _carried(2 * epoch, 2 * place, num_examples)
+        if bit == "1":
+            epoch, place = _carried(epoch + whole, place + rest, num_examples)
+    return epoch, place
+
+
+def _carried(epoch: jax.Array, place: jax.Array, num_examples: int) -> tuple[jax.Array, jax.Array]:
+    over = place >= num_examples
+    return epoch + over.astype(jnp.uint32), jnp.where(over, place - num_examples, place)
+
+
+def _round_keys(rng: jax.Array, epoch: jax.Array) -> jax.Array:
+    return jax.random.bits(jax.random.fold_in(rng, epoch), (2 * _ROUNDS,), jnp.uint32)
+
+
+def _permuted(place: jax.Array, keys: jax.Array, num_examples: int) -> jax.Array:
+    """The example in each place, by a bijection of [0, num_examples) for each column of keys.
+
+    A Feistel network permutes pairs (left, right) of [0, a) x [0, b), ab >= num_examples; a
+    pair that stands for no example is permuted again until one does (cycle walking), which keeps
+    it a bijection. As a and b are near the root of num_examples, few pairs stand for none.
+
+    Args:
+        place: int32 [B].
+        keys: uint32 [2 rounds, B].
+        num_examples: of the epoch.
+    """
+    a = math.isqrt(num_examples - 1) + 1
+    # With a and b both odd, rounds would rotate cycles of odd length: even permutations only.
+    b = 2 * -(-num_examples // (2 * a))
+
+    def network(x):
+        left, right = x // b, x % b
+        for left_key, right_key in zip(keys[::2], keys[1::2], strict=True):
+            left = (left + _hashed(right, left_key)) % a
+            right = (right + _hashed(left, right_key)) % b
+        return left * b + right
+
+    def walk(x):
+        return jnp.where(x < num_examples, x, network(x))
+
+    x = network(place.astype(jnp.uint32))
+    x = jax.lax.while_loop(lambda x: (x >= num_examples).any(), walk, x)
+    return x.astype(jnp.int32)
+
+
+def _hashed(x: jax.Array, key: jax.Array) -> jax.Array:
+    """A random function of x [B], of 31 bits, chosen by the key: MurmurHash3's mix of both."""
+    x = x ^ key
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return (x ^ (x >> 16)) >> 1  # room for a sum
