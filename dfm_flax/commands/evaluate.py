@@ -9,8 +9,8 @@ real images. Several runs on one data set are measured alike and shown in one ta
               kept in --cache: about a minute, and no download. Its distances are no FID; they
               compare only with others by the same weights.
   inception   that of FID, KID and the Inception score; needs pip install 'dfm_flax[fid]'. Its
-              weights are downloaded, or given by --inception-weights. On two CPU cores it
-              looks at 20 or 30 images a second, and it has to look at all training images.
+              weights are downloaded, or given by --inception-weights. A CPU's core looks at 2
+              or 3 images a second, of 7 sets of --num images: use a GPU, or a smaller --num.
 
 rows: real training images, as the floor; reconstructions of those; interpolations, half-way
   between two of them; samples of each prior. All against as many other training images.

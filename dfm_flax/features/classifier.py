@@ -155,8 +155,16 @@ def _shifted(rng: jax.Array, images: jax.Array) -> jax.Array:
     return jax.vmap(cut)(padded, offsets)
 
 
+def _look(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+    """Features and probabilities of up to `_LOOKED_AT` images."""
+    # Batches of one size run one compiled program.
+    padding = [(0, _LOOKED_AT - len(images)), (0, 0), (0, 0), (0, 0)]
+    features, probabilities = _apply(model, params, np.pad(images, padding))
+    return np.asarray(features)[: len(images)], np.asarray(probabilities)[: len(images)]
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _look(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[jax.Array, jax.Array]:
+def _apply(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[jax.Array, jax.Array]:
     outputs: Any = model.apply({"params": params}, images)
     features, logits = outputs
     return features, jax.nn.softmax(logits)

@@ -36,25 +36,23 @@ class FeatureExtractor:
         name: what results are named after, such as 'classifier'.
         about: what identifies its weights, and how good it is, as JSON can hold it. Results
             of extractors that differ here cannot be compared.
-        batch_size: images it looks at at once.
-        look: maps uint8 images [batch_size, H, W, C] to activations and probabilities.
+        batch_size: images it looks at at once, at most.
+        look: maps up to batch_size uint8 images [B, H, W, C] to activations and probabilities.
+        slow: whether looking at a whole data set takes long.
     """
 
     name: str
     about: dict[str, Any]
     batch_size: int
     look: Callable[[NDArray[np.uint8]], tuple[ArrayLike, ArrayLike]]
+    slow: bool = False
 
     def __call__(self, images: NDArray[np.uint8], what: str = "images") -> Features:
         """The features of uint8 images [N, H, W, C]; `what` they are stands at the progress bar."""
         activations, probabilities = [], []
         starts = range(0, len(images), self.batch_size)
         for start in tqdm(starts, f"features of {what}", delay=_BAR_AFTER, leave=False):
-            batch = images[start : start + self.batch_size]
-            used = len(batch)
-            # Batches of one size run one compiled program.
-            batch = np.pad(batch, [(0, self.batch_size - used), (0, 0), (0, 0), (0, 0)])
-            first, second = self.look(batch)
-            activations.append(np.asarray(first, np.float32)[:used])
-            probabilities.append(np.asarray(second, np.float32)[:used])
+            first, second = self.look(images[start : start + self.batch_size])
+            activations.append(np.asarray(first, np.float32))
+            probabilities.append(np.asarray(second, np.float32))
         return Features(np.concatenate(activations), np.concatenate(probabilities))

@@ -52,7 +52,7 @@ def inception_features(weights: str | Path | None = None) -> FeatureExtractor:
         "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(file)
     )
     about = {"name": "inception", "trained_on": "ImageNet", "sha256": SHA256}
-    return FeatureExtractor("inception", about, _LOOKED_AT, _looker(network))
+    return FeatureExtractor("inception", about, _LOOKED_AT, _looker(network), slow=True)
 
 
 def _looker(network: Any):

@@ -205,10 +205,14 @@ def _draw_neighbours(
     """Draws samples beside their neighbours; returns how far the nearest are."""
     distances, neighbours = real.nearest(images, features, _NEIGHBOURS)
     prior = name.removeprefix("samples_")
+    searched = {"pixels": len(real.images), "features": len(real.looked_at)}
     neighbours_figure(
         generator.run.folder / "figures" / f"neighbours_{prior}_{real.extractor.name}.png",
         images[:_SHOWN],
-        {f"nearest training images by {by}": near[:_SHOWN] for by, near in neighbours.items()},
+        {
+            f"nearest of {searched[by]:,} training images by {by}": near[:_SHOWN]
+            for by, near in neighbours.items()
+        },
         title=f"{generator.run.folder.name}, samples of the prior '{prior}'",
     )
     return distances

@@ -23,6 +23,8 @@ class RealImages:
       images: all of them [N, H, W, C].
       extractor: of the features.
       reference, others: indices of two disjoint random sets of one size.
+      looked_at: indices of those whose features are known: all, or if the extractor is slow
+        just those two sets.
     """
 
     def __init__(self, images: Images, extractor: FeatureExtractor, num: int, seed: int):
@@ -30,27 +32,31 @@ class RealImages:
             raise UsageError(f"{len(images)} training images are too few to evaluate on")
         self.images, self.extractor, self._seed = images, extractor, seed
         self.reference, self.others = disjoint_halves(len(images), num, seed)
+        both = np.concatenate([self.reference, self.others])
+        self.looked_at = both if extractor.slow else np.arange(len(images))
 
     @functools.cached_property
     def features(self) -> Features:
-        """Of all images."""
-        return self.extractor(self.images, "all training images")
+        """Of the images `looked_at`."""
+        return self.extractor(self.images[self.looked_at], "training images")
 
     def compare(self, features: Features) -> dict[str, Any]:
         """The measures of `features.comparison.compare` of some images against the reference."""
-        reference = self.features[self.reference]
+        reference = self._features_of(self.reference)
         measures = compare(reference, features, self.extractor.name, self._seed)
         return {"images": len(features.activations), **measures}
 
     @functools.cached_property
     def floor(self) -> dict[str, Any]:
         """The measures of the other real images: no generator gets below, but by chance."""
-        return self.compare(self.features[self.others])
+        return self.compare(self._features_of(self.others))
 
     def nearest(
         self, images: Images, features: Features, k: int
     ) -> tuple[dict[str, float], dict[str, Images]]:
-        """How near images are to training images, by 'pixels' and by 'features'.
+        """How near images are to training images, by pixels and by features.
+
+        The former are looked for among all training images, the latter among `looked_at`.
 
         Returns:
           The median distance of the first 200 to the nearest training image: of pixels the
@@ -58,10 +64,10 @@ class RealImages:
           images of each of them [200, k, H, W, C].
         """
         distances, neighbours = {}, {}
-        for by, (queries, references, unit) in self._spaces(images, features).items():
-            index, distance = nearest_neighbours(queries[:_ASKED], references, k)
+        for by, (queries, references, index, unit) in self._spaces(images, features).items():
+            place, distance = nearest_neighbours(queries[:_ASKED], references, k)
             distances[by] = float(np.median(distance[:, 0])) / unit
-            neighbours[by] = self.images[index]
+            neighbours[by] = self.images[index[place]]
         return distances, neighbours
 
     @functools.cached_property
@@ -69,19 +75,22 @@ class RealImages:
         """The median distance of training images to the nearest other one, as in `nearest`."""
         some = self.reference[:_ASKED]
         distances = {}
-        spaces = self._spaces(self.images[some], self.features[some])
-        for by, (queries, references, unit) in spaces.items():
+        spaces = self._spaces(self.images[some], self._features_of(some))
+        for by, (queries, references, _, unit) in spaces.items():
             distance = nearest_neighbours(queries, references, 2)[1]  # itself, then another
             distances[by] = float(np.median(distance[:, 1])) / unit
         return distances
 
-    def _spaces(
-        self, images: Images, features: Features
-    ) -> dict[str, tuple[NDArray, NDArray, float]]:
-        """By name: images as rows, all training images as rows, and the unit of distance."""
+    def _features_of(self, index: NDArray) -> Features:
+        place = np.full(len(self.images), -1)
+        place[self.looked_at] = np.arange(len(self.looked_at))
+        return self.features[place[index]]
+
+    def _spaces(self, images: Images, features: Features) -> dict[str, Any]:
+        """By name: rows of images, rows and index of training images, unit of distance."""
         pixels, all_pixels = (array.reshape(len(array), -1) for array in (images, self.images))
         unit = 255 * float(np.sqrt(pixels.shape[1]))
         return {
-            "pixels": (pixels, all_pixels, unit),
-            "features": (features.activations, self.features.activations, 1.0),
+            "pixels": (pixels, all_pixels, np.arange(len(all_pixels)), unit),
+            "features": (features.activations, self.features.activations, self.looked_at, 1.0),
         }
