@@ -27,6 +27,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.model.hidden = (256,)
     config.model.activation = "relu"
     config.model.initialization = "sane"
+    config.model.variational = False
     config.model.variance = 0.1
     if name == "dfm":
         config.model.machine = ConfigDict()
@@ -60,6 +61,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.training.num_steps = 4_000
     config.training.batch_size = 64
     config.training.pixels = 0
+    config.training.jitter = 0.0
     config.training.log_every = 200
     config.training.images_every = 1_000
     config.training.checkpoint_every = 1_000

@@ -22,6 +22,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.model.hidden = (512, 512)
     config.model.activation = "relu"
     config.model.initialization = "sane"
+    config.model.variational = False
     config.model.variance = 0.1
     if name == "dfm":
         config.model.machine = ConfigDict()
@@ -55,6 +56,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.training.num_steps = 40_000
     config.training.batch_size = 64
     config.training.pixels = 196
+    config.training.jitter = 0.0
     config.training.log_every = 500
     config.training.images_every = 5_000
     config.training.checkpoint_every = 5_000

@@ -15,6 +15,30 @@ def pixel_positions(index, height, width):
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
+def shifted(index, shift, height, width):
+    """Positions [..., 2] of pixels moved by `shift` [..., 2] pixels, not over the outer centres."""
+    size = jnp.array([width, height], jnp.float32)
+    return jnp.clip(
+        pixel_positions(index, height, width) + shift / size, 0.5 / size, 1 - 0.5 / size
+    )
+
+
+def interpolated(images: jax.Array, positions: jax.Array) -> jax.Array:
+    """Colours [B, P, C] of images [B, H, W, C], linear between the centres of the pixels.
+
+    `positions` [P, 2] lie between the outermost centres.
+    """
+    batch, height, width, channels = images.shape
+    pixels = images.reshape(batch, height * width, channels)
+    place = positions * jnp.array([width, height]) - 0.5
+    first = jnp.clip(jnp.floor(place), 0, jnp.array([width - 2, height - 2])).astype(jnp.int32)
+    (x, y), (u, v) = first.T, (place - first).T[..., None]
+    corner = y * width + x
+    top = (1 - u) * pixels[:, corner] + u * pixels[:, corner + 1]
+    bottom = (1 - u) * pixels[:, corner + width] + u * pixels[:, corner + width + 1]
+    return (1 - v) * top + v * bottom
+
+
 MAX_STRATIFIED = 46_340  # pixels of a stratified batch: its square must fit an int32
 
 

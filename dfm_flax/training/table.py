@@ -9,7 +9,6 @@ batch: while unseen its moments stay as they are, and its bias correction counts
 updates. (PyTorch's SparseAdam does the same, but for counting all steps.)
 """
 
-
 import flax.struct
 import jax
 import jax.numpy as jnp

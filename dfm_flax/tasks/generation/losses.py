@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from dfm_flax.data.positions import Target
+from dfm_flax.data.positions import Target, interpolated, shifted
 from dfm_flax.errors import UsageError
 from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.tasks.generation.model import ImageShape
@@ -22,23 +22,25 @@ def make_loss(
 ) -> tuple[GenerationLoss, tuple[str, ...]]:
     """The loss of a model under a config, and the names of its figures."""
     size = config.training.batch_size, config.model.latent_size
-    if model.variational:
+    if config.model.name == "vae":
         loss = _elbo_loss(model, shape, size, config.model.likelihood)
         return loss, ("loss", "reconstruction", "divergence")
-    pixels = config.training.pixels
+    pixels, jitter = config.training.pixels, config.training.jitter
     if not 0 <= pixels <= shape.height * shape.width:
         raise UsageError(
             f"--config.training.pixels={pixels}: an image has {shape.height * shape.width}; "
             "0 takes them all"
         )
+    if jitter < 0 or (jitter and config.model.name != "dfm"):
+        raise UsageError(f"--config.training.jitter={jitter}: 0 or, for 'dfm' only, more")
     penalty, noise = config.loss.latent_penalty, config.loss.latent_noise
     if min(penalty, noise) < 0:
         raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
-    loss = _penalised_loss(model, shape, size, pixels, penalty, noise)
+    loss = _penalised_loss(model, shape, size, config)
     return loss, ("loss", "reconstruction", "penalty")
 
 
-def _penalised_loss(model, shape: ImageShape, size, pixels: int, penalty: float, noise: float):
+def _penalised_loss(model, shape: ImageShape, size, config: ConfigDict):
     """Equation 4.8, with lambda = `penalty`:
 
         1/(MN) sum_ij |y_ij - yhat_ij|^2  +  lambda/M sum_i |z_i|^2
@@ -51,20 +53,36 @@ def _penalised_loss(model, shape: ImageShape, size, pixels: int, penalty: float,
     constants 4.8 is then the variational bound of a posterior N(z_i, noise^2) under the prior
     N(0, I) and a likelihood of variance N lambda: its divergence is |z_i|^2 / 2.
     """
+    pixels, jitter = config.training.pixels, config.training.jitter
+    penalty, noise = config.loss.latent_penalty, config.loss.latent_noise
     everything = jnp.arange(shape.height * shape.width)
     target = Target(None, shape.height, shape.width)
 
     def loss(params, rows, images, rng):
-        noise_rng, pixel_rng = jax.random.split(rng)
+        noise_rng, pixel_rng, jitter_rng = jax.random.split(rng, 3)
+        normal = shard(jax.random.normal(noise_rng, size))
+        if rows is not None:
+            latents, decoded = rows, rows + noise * normal
+            norm = latents**2
+        elif model.variational:
+            latents, log_variance = _apply(model, params, images, method="posterior")
+            decoded = latents + jnp.exp(log_variance / 2) * normal
+            norm = latents**2 + jnp.exp(log_variance) - 1 - log_variance
+        else:
+            latents = _apply(model, params, images, method="encode")
+            decoded = latents + noise * normal
+            norm = latents**2
         index = target.draw(pixel_rng, pixels, stratified=True) if pixels else everything
-        latents = rows if rows is not None else _apply(model, params, images, method="encode")
-        decoded = latents
-        if noise:
-            decoded = latents + noise * shard(jax.random.normal(noise_rng, size))
-        colours = _decode(model, params, decoded, index, shape)
-        error = colours - _flatten(images)[:, index]
+        if jitter:
+            shift = jax.random.uniform(jitter_rng, (len(index), 2), minval=-jitter, maxval=jitter)
+            positions = shifted(index, shift, shape.height, shape.width)
+            colours = _apply(model, params, decoded, method=lambda m, z: m.decoder.at(z, positions))
+            error = colours - interpolated(images, positions)
+        else:
+            colours = _decode(model, params, decoded, index, shape)
+            error = colours - _flatten(images)[:, index]
         reconstruction = jnp.mean(jnp.sum(error**2, axis=-1))
-        norm = jnp.mean(jnp.sum(latents**2, axis=-1))
+        norm = jnp.mean(jnp.sum(norm, axis=-1))
         total = reconstruction + penalty * norm
         return total, jnp.stack([total, reconstruction / shape.channels, penalty * norm])
 

@@ -40,10 +40,10 @@ def make_generator(config: ConfigDict, shape: ImageShape) -> ImageGenerator:
     _check_choice("initialization", config.initialization, ("plain", "sane"))
     if config.latent_size < 1:
         raise UsageError(f"--config.model.latent_size={config.latent_size}: at least 1")
-    variational = config.name == "vae"
+    variational = config.name == "vae" or config.get("variational", False)
     if variational and config.latents != "encoder":
         raise UsageError("a VAE has an encoder: use --config.model.latents=encoder")
-    if variational:
+    if config.name == "vae":
         _check_choice("likelihood", config.likelihood, ("bernoulli", "gaussian"))
     plain = config.initialization == "plain"
     decoder: nn.Module
@@ -73,7 +73,7 @@ def make_generator(config: ConfigDict, shape: ImageShape) -> ImageGenerator:
         decoder,
         encoder,
         variational=variational,
-        learned_variance=variational and config.likelihood == "gaussian",
+        learned_variance=config.name == "vae" and config.likelihood == "gaussian",
     )
 
 
