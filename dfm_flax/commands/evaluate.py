@@ -87,9 +87,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def _print_one(result: dict[str, Any]) -> None:
     for which, entry in result["reconstruction"].items():
+        psnr = "infinite" if entry["psnr"] is None else f"{entry['psnr']:.2f} dB"
         print(
             f"reconstruction of {entry['images']} {which.replace('_', '-')} images: "
-            f"mse {entry['mse']:.4g}, psnr {entry['psnr']:.2f} dB"
+            f"mse {entry['mse']:.4g}, psnr {psnr}"
         )
     for by, distances in result["nearest"].items():
         texts = [f"{name} {distance:.4g}" for name, distance in distances.items()]

@@ -193,10 +193,11 @@ def _held_out(generator: Generator, num: int) -> Images | None:
     return load_image_set(**{**data, "split": "test"}).images[:num]
 
 
-def _distortion(drawn: Images, originals: Images) -> dict[str, float]:
+def _distortion(drawn: Images, originals: Images) -> dict[str, Any]:
     squares = (drawn.astype(np.float32) - originals) ** 2
     error = float(np.mean(squares, dtype=np.float64)) / 255**2
-    return {"images": len(drawn), "mse": error, "psnr": psnr_of_loss(4 * error)}
+    # JSON has no infinity.
+    return {"images": len(drawn), "mse": error, "psnr": psnr_of_loss(4 * error) if error else None}
 
 
 def _draw_neighbours(
