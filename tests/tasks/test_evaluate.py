@@ -6,11 +6,13 @@ import json
 import jax
 import numpy as np
 import pytest
+import scipy.special
 
 from dfm_flax import config as configs
 from dfm_flax.cli import main
 from dfm_flax.errors import UsageError
 from dfm_flax.features import classifier
+from dfm_flax.features.extractor import FeatureExtractor
 from dfm_flax.runs import Run
 from dfm_flax.tasks import evaluate, generate, sampling
 from dfm_flax.tasks.evaluate import Options
@@ -52,30 +54,38 @@ def runs(tmp_path_factory):
     ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
+def simple_features(monkeypatch):
+    """Projections instead of a trained network, without any compilation."""
+    rng = np.random.default_rng(0)
+    directions, classes = rng.normal(size=(64, 8)), rng.normal(size=(64, 10)) / 20
+
+    def look(images):
+        rows = images.reshape(len(images), -1) / 16
+        return rows @ directions, scipy.special.softmax(rows @ classes, axis=1)
+
+    extractor = FeatureExtractor("classifier", {"name": "classifier"}, 500, look)
+    monkeypatch.setattr(evaluate, "classifier_features", lambda *arguments: extractor)
+
+
+@pytest.fixture
 def untrained_classifier(monkeypatch):
     def untrained(train):
         model = classifier._model(train.num_classes)
         params = jax.jit(model.init)(jax.random.PRNGKey(0), train.images[:1])["params"]
         return jax.tree.map(np.asarray, params)
 
+    recipe = dataclasses.replace(classifier.RECIPE, width=4, num_features=8)
     monkeypatch.setattr(classifier, "_train", untrained)
-    monkeypatch.setattr(
-        classifier, "RECIPE", dataclasses.replace(classifier.RECIPE, width=4, num_features=8)
-    )
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(classifier, "RECIPE", recipe)
 
 
 @pytest.fixture
-def options(cache):
-    return Options(num=100, priors=("normal", "gaussian"), cache=cache)
+def options(tmp_path):
+    return Options(num=100, priors=("normal", "gaussian"), cache=tmp_path)
 
 
-def test_a_perfect_generator(runs, options, monkeypatch):
+def test_a_perfect_generator(runs, simple_features, options, monkeypatch):
     """It reconstructs without error, and its samples are real images: memorised ones."""
     run, _ = runs[0]
     generator = sampling.load_generator(run.folder)
@@ -97,7 +107,7 @@ def test_a_perfect_generator(runs, options, monkeypatch):
     (run.folder / "evaluation.json").unlink()
 
 
-def test_errors_of_a_known_size(runs, options, monkeypatch):
+def test_errors_of_a_known_size(runs, simple_features, options, monkeypatch):
     run, _ = runs[0]
     generator = sampling.load_generator(run.folder)
     off = 51 / 255  # and clipped nowhere, as images are made to lie below
@@ -115,7 +125,7 @@ def test_errors_of_a_known_size(runs, options, monkeypatch):
     (run.folder / "evaluation.json").unlink()
 
 
-def test_interpolations_are_half_way(runs, options):
+def test_interpolations_are_half_way(runs):
     generator = sampling.load_generator(runs[0][0].folder)
     first, second = np.array([3, 8]), np.array([5, 1])
     images = evaluate._midpoints(generator, first, second)
@@ -124,9 +134,9 @@ def test_interpolations_are_half_way(runs, options):
 
 
 @pytest.mark.slow
-def test_the_command_on_two_runs(runs, cache, capsys, monkeypatch):
+def test_the_command_on_two_runs(runs, untrained_classifier, tmp_path, capsys, monkeypatch):
     folders = [str(run.folder) for run, _ in runs]
-    arguments = ["evaluate", "--num=100", "--prior", "normal", "gmm", f"--cache={cache}"]
+    arguments = ["evaluate", "--num=100", "--prior", "normal", "gmm", f"--cache={tmp_path}"]
     monkeypatch.setattr(evaluate, "_INVERTED", 20)
     assert main([*arguments, "--workdir", *folders]) == 0
     output = capsys.readouterr()
@@ -198,14 +208,14 @@ def test_a_run_of_compression(tiny, tmp_path, options):
         (["--features=inception", "--inception-weights=missing.pth"], "torch-fidelity|missing.pth"),
     ],
 )
-def test_bad_usage(runs, cache, capsys, arguments, message):
+def test_bad_usage(runs, tmp_path, capsys, arguments, message):
     folder = str(runs[0][0].folder)
-    assert main(["evaluate", "--workdir", folder, f"--cache={cache}", *arguments]) == 2
+    assert main(["evaluate", "--workdir", folder, f"--cache={tmp_path}", *arguments]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dfm: ")]
     assert any(part in line for part in message.split("|"))
 
 
-def test_a_damaged_evaluation(runs, options):
+def test_a_damaged_evaluation(runs, simple_features, options):
     file = runs[0][0].folder / "evaluation.json"
     file.write_text("{")
     with pytest.raises(UsageError, match=r"evaluation.json: cannot be read, delete it"):
