@@ -37,8 +37,8 @@ class LatentTable:
     def create(cls, rng: jax.Array, num: int, latent_size: int, variance: float) -> "LatentTable":
         """A table of latents drawn from a Gaussian of that variance."""
         latents = variance**0.5 * jax.random.normal(rng, (num, latent_size))
-        zeros = jnp.zeros((num, latent_size))
-        return cls(latents, zeros, zeros, jnp.zeros(num, jnp.int32))
+        shape = num, latent_size  # each array its own: a buffer is donated once
+        return cls(latents, jnp.zeros(shape), jnp.zeros(shape), jnp.zeros(num, jnp.int32))
 
     def update(
         self,
