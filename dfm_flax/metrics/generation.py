@@ -151,7 +151,8 @@ def _symmetric_root(matrix: NDArray) -> NDArray:
 
 def _unbiased_mmd2(a: NDArray, b: NDArray) -> float:
     def kernel(x, y):
-        return (x @ y.T / x.shape[1] + 1) ** 3
+        base = x @ y.T / x.shape[1] + 1
+        return base * base * base  # several times faster than a power
 
     def mean_of_pairs(x):
         gram = kernel(x, x)

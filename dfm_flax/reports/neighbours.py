@@ -14,7 +14,8 @@ from dfm_flax.files import atomic_path
 _SIDE = 48  # of an image in the figure's pixels, at least
 _GAP = 4
 _MARGIN, _TITLE, _CAPTION = 16, 40, 28
-_BETWEEN = 36
+_BETWEEN = 24
+_CAPTION_LETTER = 8  # width, a little more than the mean
 _DPI = 100
 
 
@@ -40,20 +41,25 @@ def neighbours_figure(
     enlargement = max(1, -(-_SIDE // max(images.shape[1:3])))
     pictures = {caption: _tile(rows, enlargement) for caption, rows in panels.items()}
     height = max(picture.shape[0] for picture in pictures.values())
-    widths = [picture.shape[1] for picture in pictures.values()]
+    column_widths = [
+        max(picture.shape[1], _CAPTION_LETTER * len(caption))
+        for caption, picture in pictures.items()
+    ]
     left, top = _MARGIN, _TITLE + _CAPTION
-    size = left + sum(widths) + _BETWEEN * (len(widths) - 1) + _MARGIN, top + height + _MARGIN
+    width = left + sum(column_widths) + _BETWEEN * (len(pictures) - 1) + _MARGIN
+    size = width, top + height + _MARGIN
     figure = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
     figure.text(
         _MARGIN / size[0], 1 - _TITLE / 2 / size[1], title, size=11, va="center", parse_math=False
     )
-    for (caption, picture), width in zip(pictures.items(), widths, strict=True):
+    for (caption, picture), column_width in zip(pictures.items(), column_widths, strict=True):
+        width = picture.shape[1]
         box = (left / size[0], _MARGIN / size[1], width / size[0], height / size[1])
         axes = figure.add_axes(box)
         axes.imshow(picture, aspect="auto", interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(caption, size=10, loc="left", pad=6)
-        left += width + _BETWEEN
+        left += column_width + _BETWEEN
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -5,8 +5,9 @@ All images are compared as 8 bits, as they would be stored.
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,9 @@ def _evaluate(generator: Generator, real: RealImages, options: Options) -> dict[
     reconstruction, sets = {}, {"real": real.floor}
     nearest = {by: {"real": distance} for by, distance in real.nearest_others.items()}
     with tqdm(total=3 + len(options.priors), desc=generator.run.folder.name) as bar:
-        for name, images in _generated(generator, real, options):
+        for name, generate in _generated_sets(generator, real, options).items():
             bar.set_postfix_str(name)
+            images = _eight_bits(generate())
             features = real.extractor(images, name)
             sets[name] = real.compare(features)
             if name == "reconstructions":
@@ -164,16 +166,21 @@ def _evaluate(generator: Generator, real: RealImages, options: Options) -> dict[
     return {"reconstruction": reconstruction, "sets": sets, "nearest": nearest}
 
 
-def _generated(
+def _generated_sets(
     generator: Generator, real: RealImages, options: Options
-) -> Iterator[tuple[str, Images]]:
+) -> dict[str, Callable[[], NDArray[np.float32]]]:
+    """What gives each set of generated images, as many as the other real ones."""
     others = real.others
-    yield "reconstructions", _eight_bits(sampling.reconstruct_training(generator, others))
-    # The order is random, so neighbours in it are random pairs.
-    yield "interpolations", _eight_bits(_midpoints(generator, others, np.roll(others, 1)))
+    sets: dict[str, Callable[[], NDArray[np.float32]]] = {
+        "reconstructions": partial(sampling.reconstruct_training, generator, others),
+        # The order is random, so neighbours in it are random pairs.
+        "interpolations": partial(_midpoints, generator, others, np.roll(others, 1)),
+    }
     for prior in options.priors:
-        images = sampling.sample(generator, len(others), prior, options.seed)
-        yield f"samples_{prior}", _eight_bits(images)
+        sets[f"samples_{prior}"] = partial(
+            sampling.sample, generator, len(others), prior, options.seed
+        )
+    return sets
 
 
 def _midpoints(generator: Generator, first: NDArray, second: NDArray) -> NDArray[np.float32]:

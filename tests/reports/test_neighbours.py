@@ -19,7 +19,8 @@ def test_images_stand_in_rows(tmp_path, shape):
     scale = max(1, -(-48 // max(shape[:2])))
     height, width = scale * shape[0] + 4, scale * shape[1] + 4
     bottom = picture.shape[0] - 16
-    lefts = [16, 16 + width - 4 + 36, 16 + 3 * width - 8 + 72]
+    widths = [max(width - 4, 8 * len("generated")), max(2 * width - 4, 8 * len("by pixels"))]
+    lefts = [16, 16 + widths[0] + 24, 16 + sum(widths) + 48]
 
     def at(panel, row, column):
         top, left = bottom - 3 * height + 4 + row * height, lefts[panel] + column * width
