@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import evaluate, interpolate, reconstruct, sample, train
+from dfm_flax.commands import data, evaluate, interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError
 
-_COMMANDS = (train, reconstruct, sample, interpolate, evaluate)
+_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -29,6 +29,7 @@ the same command goes on with a run that was interrupted. Its pictures at twice 
 a generator of new images, and samples of it at four times the size:
   dfm train --config configs/digits.py --workdir runs/digits
   dfm sample --workdir runs/digits --size 32 --out samples.png
+  dfm evaluate --workdir runs/digits
 
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs

@@ -73,7 +73,7 @@ def _read_pickled(content: bytes, what: str):
         and planes.dtype == np.uint8
         and planes.shape[1:] == (int(np.prod(_SHAPE)),)
         and isinstance(labels, list)
-        and all(isinstance(label, int) for label in labels)
+        and all(isinstance(label, int) and 0 <= label < 256 for label in labels)
     ):
         raise UsageError(f"{what}: no batch of CIFAR-10 with data and labels")
     if len(planes) != len(labels):

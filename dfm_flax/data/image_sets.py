@@ -1,5 +1,6 @@
 """Sets of images of one size, whole in memory: a small built-in one, TFDS's, and folders."""
 
+import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
 from dfm_flax.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 DIGITS = "digits"
 FOLDER_PREFIX = "folder:"
@@ -61,8 +64,11 @@ def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int 
     from dfm_flax.data import prepared
 
     builder = prepared.open_builder(name, data_dir)
-    if prepared.find_folder(builder) is None:
+    folder = prepared.find_folder(builder)
+    if folder is None:
         prepared.download(builder)
+    elif (note := prepared.read_note(folder)) and note["lossy"]:
+        log.warning("%s was imported from %s, which lose detail", name, note["kind"])
     return ImageSet(name, *prepared.read(builder, split, size))
 
 

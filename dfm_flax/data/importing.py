@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,8 +92,8 @@ def _write(builder: Any, tfds: Any) -> None:
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # speaks of a download
-            builder.download_and_prepare(download_config=config)
+        with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_dir=unused, download_config=config)
     except OSError:
         raise
     except Exception as error:

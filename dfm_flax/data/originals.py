@@ -144,11 +144,21 @@ def _read_archive(source: Path) -> dict[str, bytes]:
                 total += member.size
                 check_fits(total, f"{source}, unpacked,")
                 files[member.name.removeprefix("./")] = content.read()
+            _check_end(archive)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UsageError(f"{source}: cut off, damaged or no tar archive: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
     return _without_common_folder(files)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raises an error for what tarfile lets pass: a cut between members or in the trailer."""
+    file = archive.fileobj
+    if file is None or file.tell() == archive.offset:  # it read no block that marks the end
+        raise tarfile.ReadError("its end is missing")
+    while file.read(2**20):  # to the checksum of the compression
+        pass
 
 
 def _without_common_folder(files: dict[str, bytes]) -> dict[str, bytes]:

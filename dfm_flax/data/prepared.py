@@ -82,14 +82,18 @@ def download(builder: Any) -> None:
     Raises:
         UsageError: there is no internet, or TFDS cannot download it.
     """
-    name = full_name(builder)
-    way_out = f"import it from local files: dfm data import {name} SOURCE"
+    import tensorflow_datasets as tfds
+
+    name, root = full_name(builder), Path(builder.data_dir_root)
+    is_default = root == Path(tfds.core.constants.DATA_DIR).expanduser()
+    place = "" if is_default else f" --data-dir {root}"
+    way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
     if not _can_reach(builder):
         raise UsageError(
             f"data set {name} is not in {builder.data_dir} and there is no internet to "
             f"download it from; {way_out}"
         )
-    log.warning("downloading %s to %s", name, builder.data_dir)
+    log.info("downloading %s to %s", name, builder.data_dir)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
@@ -204,6 +208,32 @@ def read_note(folder: Path) -> dict[str, Any] | None:
         return json.loads((folder / NOTE_FILE).read_text())
     except FileNotFoundError:
         return None
+
+
+def list_sets(data_dir: str = "") -> list[dict[str, Any]]:
+    """Facts of each set in a folder of TFDS: name, version, images by split, bytes, source."""
+    import tensorflow_datasets as tfds
+
+    root = Path(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR))
+    found = []
+    files = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    for file in sorted(files):
+        info = json.loads(file.read_text())
+        *name, version = file.parent.relative_to(root).parts
+        note = read_note(file.parent)
+        found.append(
+            {
+                "name": "/".join(name),
+                "version": version,
+                "images": ", ".join(
+                    f"{split['name']} {sum(map(int, split['shardLengths'])):,}"
+                    for split in info["splits"]
+                ),
+                "MB": sum(int(split["numBytes"]) for split in info["splits"]) / 1e6,
+                "source": note["kind"] if note else "TFDS",
+            }
+        )
+    return found
 
 
 def full_name(builder: Any) -> str:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 MAX_EXAMPLES = 2**30  # sums of two of these fit an int32; so do batch sizes
+# The smallest sets mix the slowest: of 6 examples, 700,000 orders show that 8 rounds do not make
+# all orders equally likely; after 12, four times as many do not.
 _ROUNDS = 12
 
 
@@ -91,18 +93,20 @@ def _permuted(place: jax.Array, keys: jax.Array, num_examples: int) -> jax.Array
     # With a and b both odd, rounds would rotate cycles of odd length: even permutations only.
     b = 2 * -(-num_examples // (2 * a))
 
-    def network(x):
+    def permute(x):
         left, right = x // b, x % b
         for left_key, right_key in zip(keys[::2], keys[1::2], strict=True):
             left = (left + _hashed(right, left_key)) % a
             right = (right + _hashed(left, right_key)) % b
         return left * b + right
 
-    def walk(x):
-        return jnp.where(x < num_examples, x, network(x))
+    def walk(state):
+        x, is_done = state
+        x = jnp.where(is_done, x, permute(x))
+        return x, x < num_examples
 
-    x = network(place.astype(jnp.uint32))
-    x = jax.lax.while_loop(lambda x: (x >= num_examples).any(), walk, x)
+    start = place.astype(jnp.uint32), jnp.zeros(place.shape, bool)
+    x, _ = jax.lax.while_loop(lambda state: ~state[1].all(), walk, start)
     return x.astype(jnp.int32)
 
 

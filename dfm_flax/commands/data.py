@@ -1,0 +1,89 @@
+"""Import data sets from local files, list and show them.
+
+Training takes its images from digits (built in), from tensorflow-datasets (TFDS), which downloads
+a set when it is first asked for, or from a folder of images (folder:PATH). Where there is no
+internet, `dfm data import` makes a set of TFDS from its original files:
+
+  dfm data import mnist MNIST_FOLDER          the four IDX files, gzipped or not; the same
+                                              for fashion_mnist and kmnist
+  dfm data import cifar10 cifar-10-python.tar.gz      CIFAR-10's own archive, Python or binary
+  dfm data import cifar10 pictures.tar.gz     images in {train,test}/CLASS/, as a folder or
+                                              an archive, for any set of images with labels
+
+From then on the set is read as if TFDS had downloaded it, also by other programs:
+
+  dfm data list
+  dfm data show mnist --split test --out digits.png
+
+Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir says.
+"""
+
+import argparse
+from pathlib import Path
+
+from dfm_flax.commands.tables import print_table
+
+_SHOWN = 100  # images on a contact sheet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    def add(name, act, summary):
+        made = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        made.add_argument(
+            "--data-dir", default="", metavar="DIR", help="of TFDS; default ~/tensorflow_datasets"
+        )
+        made.set_defaults(act=act)
+        return made
+
+    importing = add("import", _import, "make a set of TFDS from its original files")
+    importing.add_argument("name", metavar="NAME", help="in TFDS, such as mnist or cifar10")
+    importing.add_argument("source", metavar="SOURCE", type=Path, help="folder or archive")
+
+    add("list", _list, "list the sets of TFDS that are on the disk")
+
+    showing = add("show", _show, "load a set, print its facts, draw its first images")
+    showing.add_argument("name", metavar="NAME", help="digits, a set of TFDS, or folder:PATH")
+    showing.add_argument("--split", default="all", help="all (default), train, test, ...")
+    showing.add_argument("--size", type=int, default=0, help="bring images to SIZE x SIZE pixels")
+    showing.add_argument("--out", type=Path, metavar="PNG", help=f"its first {_SHOWN} images")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    return options.act(options)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from dfm_flax.data.importing import import_image_set
+
+    print(import_image_set(options.name, options.source, options.data_dir))
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from dfm_flax.data.prepared import list_sets
+
+    if sets := list_sets(options.data_dir):
+        print_table(sets)
+    else:
+        print("no sets here; `dfm data import` makes one, and training downloads what it needs")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from dfm_flax.data.image_sets import load_image_set
+    from dfm_flax.data.images import write_image
+    from dfm_flax.reports.grids import image_grid
+
+    loaded = load_image_set(options.name, options.split, options.data_dir, size=options.size)
+    count, height, width, channels = loaded.images.shape
+    print(
+        f"{options.name}, {options.split}: {count:,} images of {height} x {width} pixels, "
+        f"{'grey' if channels == 1 else 'RGB'}, {loaded.num_classes} classes, "
+        f"{loaded.images.nbytes:,} bytes"
+    )
+    if options.out:
+        write_image(options.out, image_grid(loaded.images[:_SHOWN] / 255))
+        print(options.out)
+    return 0

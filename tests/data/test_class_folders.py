@@ -1,0 +1,127 @@
+"""Tests of images in folders: which splits and classes they have, and what is refused."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from dfm_flax.data.class_folders import Entry, arrange, decode_entries, list_folder
+from dfm_flax.errors import UsageError
+
+RNG = np.random.default_rng(0)
+
+
+def write(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(array).save(path, **options)
+
+
+def noise(*shape):
+    return RNG.integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["b.png", "a.JPG"], [("a.JPG", "", ""), ("b.png", "", "")]),
+        (["cat/1.png", "ape/2.png"], [("ape/2.png", "", "ape"), ("cat/1.png", "", "cat")]),
+        (
+            ["train/cat/1.png", "test/cat/1.png"],
+            [("test/cat/1.png", "test", "cat"), ("train/cat/1.png", "train", "cat")],
+        ),
+        (["train/1.png", "test/1.png"], [("test/1.png", "test", ""), ("train/1.png", "train", "")]),
+        (["train/1.png", "cat/1.png"], [("cat/1.png", "", "cat"), ("train/1.png", "", "train")]),
+        ([".a/1.png", "__MACOSX/a/1.png", "b/.x.png", "_b/1.png"], [("_b/1.png", "", "_b")]),
+    ],
+)
+def test_splits_and_classes(paths, expected):
+    assert arrange(paths, "here") == [Entry(*entry) for entry in expected]
+
+
+def test_other_files_are_named_in_a_warning(caplog):
+    assert len(arrange(["a/1.png", "a/notes.txt", "README"], "here")) == 1
+    assert "here: 2 files are no images and left out, such as README" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ([], "here: no images there"),
+        (["a.txt"], "here: no images there"),
+        (["a/b/1.png"], "a/b/1.png lies too deep"),
+        (["train/a/b/1.png"], "train/a/b/1.png lies too deep"),
+        (["a/1.png", "1.png"], "1.png lies beside the folders of classes"),
+    ],
+)
+def test_refused(paths, message):
+    with pytest.raises(UsageError, match=message):
+        arrange(paths, "here")
+
+
+def test_files_are_found_below_a_folder(tmp_path):
+    for name in ("b/2.png", "a.png", "b/c/1.png", "b/c/d/too deep.png"):
+        write(tmp_path / name, noise(2, 2))
+    assert list_folder(tmp_path) == ["a.png", "b/2.png", "b/c/1.png"]
+    with pytest.raises(UsageError, match="no such folder"):
+        list_folder(tmp_path / "none")
+
+
+@pytest.fixture
+def decode(tmp_path):
+    def decode(names, **options):
+        entries = [Entry(name, "", "") for name in names]
+        return decode_entries(
+            entries, lambda path: (tmp_path / path).read_bytes(), "here", **options
+        )
+
+    return decode
+
+
+def test_images_come_as_they_are(tmp_path, decode):
+    images = noise(3, 5, 4, 3)
+    for i, image in enumerate(images):
+        write(tmp_path / f"{i}.png", image)
+    np.testing.assert_array_equal(decode(["0.png", "1.png", "2.png"]), images)
+
+
+def test_grey_stays_grey_unless_another_has_colour(tmp_path, decode):
+    grey, colour = noise(4, 5), noise(4, 5, 3)
+    write(tmp_path / "grey.png", grey)
+    write(tmp_path / "colour.png", colour)
+    np.testing.assert_array_equal(decode(["grey.png", "grey.png"])[1], grey[..., np.newaxis])
+    both = np.stack([np.stack([grey] * 3, -1), colour])
+    np.testing.assert_array_equal(decode(["grey.png", "colour.png"]), both)
+    np.testing.assert_array_equal(decode(["colour.png", "grey.png"]), both[::-1])
+
+
+def test_centre_at_a_size(tmp_path, decode):
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, 2:6] = 200  # the centre
+    write(tmp_path / "wide.png", image)
+    write(tmp_path / "tall.png", image.transpose(1, 0, 2))
+    images = decode(["wide.png", "tall.png"], size=4)
+    np.testing.assert_array_equal(images, np.full((2, 4, 4, 3), 200))
+    assert decode(["wide.png"], size=2).shape == (1, 2, 2, 3)
+    assert decode(["wide.png"], size=9).shape == (1, 9, 9, 3)
+
+
+def test_different_sizes(tmp_path, decode):
+    write(tmp_path / "a.png", noise(4, 5))
+    write(tmp_path / "b.png", noise(5, 4))
+    with pytest.raises(UsageError, match=r"b.png has 5 x 4 pixels, a.png 4 x 5; bring all to one"):
+        decode(["a.png", "b.png"])
+
+
+def test_unreadable_images(tmp_path, decode):
+    (tmp_path / "a.png").write_bytes(b"text")
+    with pytest.raises(UsageError, match=r"here/a\.png: not an image"):
+        decode(["a.png"])
+    with pytest.raises(UsageError, match=r"here/b\.png: No such file"):
+        decode(["b.png"])
+
+
+def test_more_than_fits_into_memory(tmp_path, decode, monkeypatch):
+    write(tmp_path / "a.png", noise(4, 5, 3))
+    free = type("Memory", (), {"available": 119})
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    with pytest.raises(UsageError, match=r"here takes 120 bytes of memory and 119 are free"):
+        decode(["a.png", "a.png"])
