@@ -24,6 +24,7 @@ from dfm_flax.features.inception import inception_features
 from dfm_flax.files import atomic_path
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.reports.neighbours import neighbours_figure
+from dfm_flax.runs import Run
 from dfm_flax.tasks import sampling
 from dfm_flax.tasks.priors import PRIORS
 from dfm_flax.tasks.real_images import Images, RealImages
@@ -67,8 +68,8 @@ def evaluate(workdirs: Sequence[str | Path], options: Options) -> list[dict[str,
     """Measures generators that were trained on the same images, one result each.
 
     A result holds
-      settings: run-independent ones, so that results with equal `features`, `data`, `num` and
-        `seed` compare, and the checkpoint's step;
+      settings: what it was measured with; results compare if all but the checkpoint's `step`
+        is equal;
       reconstruction: mse and psnr (dB) of 'training' images and, if a test split was held
         out, 'held_out' ones;
       sets: what `features.comparison.compare` says of each set of images against as many
@@ -87,15 +88,22 @@ def evaluate(workdirs: Sequence[str | Path], options: Options) -> list[dict[str,
         features cannot be had.
     """
     generators = [sampling.load_generator(workdir) for workdir in workdirs]
-    first = generators[0]
-    for other in generators[1:]:
-        if other.run.read_json("data.json") != first.run.read_json("data.json"):
+    _check_same_images([generator.run for generator in generators])
+    extractor = _extractor(generators[0], options)
+    real = RealImages(generators[0].images, extractor, options.num, options.seed)
+    results = []
+    while generators:  # one after the other is let go: each may hold all images and latents
+        results.append(_evaluate_once(generators.pop(0), real, options))
+    return results
+
+
+def _check_same_images(runs: list[Run]) -> None:
+    for run in runs[1:]:
+        if run.read_json("data.json") != runs[0].read_json("data.json"):
             raise UsageError(
-                f"{first.run.folder} and {other.run.folder} were trained on different images; "
+                f"{runs[0].folder} and {run.folder} were trained on different images; "
                 "their numbers do not compare, evaluate each alone"
             )
-    real = RealImages(first.images, _extractor(first, options), options.num, options.seed)
-    return [_evaluate_once(generator, real, options) for generator in generators]
 
 
 def _extractor(generator: Generator, options: Options) -> FeatureExtractor:
