@@ -11,7 +11,7 @@ help:  ## show this
 
 install: $(INSTALLED)  ## make the virtual environment
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourier/kernels/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
@@ -32,4 +32,4 @@ lint: install  ## format and lint checks, types
 	$(BIN)/mypy
 
 clean:  ## remove the virtual environment and caches, not runs/
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,6 +1,7 @@
 """The quick start of generation: scikit-learn's 1,797 digits of 8x8 pixels, in a minute.
 
 dfm train --config configs/digits.py --workdir runs/digits
+dfm train --config configs/digits.py:table ...         latents from a table, not an encoder
 dfm train --config configs/digits.py:vae ...           the variational autoencoder
 dfm train --config configs/digits.py:autoencoder ...   the same decoder, straight to pixels
 """
@@ -8,7 +9,8 @@ dfm train --config configs/digits.py:autoencoder ...   the same decoder, straigh
 from ml_collections import ConfigDict
 
 
-def get_config(name: str = "dfm") -> ConfigDict:
+def get_config(variant: str = "dfm") -> ConfigDict:
+    name = "dfm" if variant == "table" else variant
     config = ConfigDict()
     config.task = "generate"
     config.seed = 0
@@ -22,8 +24,11 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.model = ConfigDict()
     config.model.name = name
     config.model.latent_size = 16
-    config.model.latents = "encoder"
-    config.model.encoder_hidden = (256,)
+    config.model.latents = "table" if variant == "table" else "encoder"
+    if variant == "table":
+        config.model.table_variance = 0.1
+    else:
+        config.model.encoder_hidden = (256,)
     config.model.hidden = (256,)
     config.model.activation = "relu"
     config.model.initialization = "sane"

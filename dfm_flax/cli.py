@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import data, evaluate, interpolate, reconstruct, sample, train
+from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError
 
-_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data)
+_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.

@@ -80,6 +80,8 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
             f"--config.training.images_every={training.images_every} is not a multiple of "
             f"log_every={training.log_every}"
         )
+    if not 0 <= config.optimizer.ema_decay < 1:
+        raise UsageError(f"--config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1")
     check_divides(training.batch_size, jax.local_device_count())
     rates = make_rates(config)
     optimizer = make_grouped_optimizer(config.optimizer, rates)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfm_flax.data.positions import Target, pixel_positions
+from dfm_flax.data.positions import Target, interpolated, pixel_positions, shifted
 
 
 def test_positions_are_pixel_centres_in_the_unit_square():
@@ -52,3 +52,32 @@ def test_every_pixel_is_drawn_equally_often(stratified):
     expected = 500 * 40 / 63
     assert counts.shape == (63,)
     np.testing.assert_allclose(counts, expected, atol=5 * expected**0.5)
+
+
+def test_a_pixel_has_its_own_colour_at_its_centre():
+    images = np.random.default_rng(0).random((2, 4, 5, 3)).astype(np.float32)
+    colours = interpolated(images, pixel_positions(np.arange(20), 4, 5))
+    np.testing.assert_allclose(colours, images.reshape(2, 20, 3), atol=1e-6)
+
+
+def test_a_parabola_is_interpolated_exactly_inside():
+    """Cubic convolution has third order (Keys 1981): it reproduces polynomials of degree 2."""
+    x, y = np.meshgrid(np.arange(9) + 0.5, np.arange(7) + 0.5)
+    colour = lambda x, y: 1 + x - 2 * y + 0.3 * x**2 - 0.1 * y**2  # noqa: E731
+    images = colour(x, y)[None, ..., None].astype(np.float32)
+    places = np.random.default_rng(0).uniform([2, 2], [7, 5], (50, 2))
+    found = interpolated(images, (places / [9, 7]).astype(np.float32))[0, :, 0]
+    np.testing.assert_allclose(found, colour(*places.T), rtol=1e-4)
+
+
+def test_shifted_positions_stay_between_the_outermost_centres():
+    index = np.arange(20)
+    shift = np.random.default_rng(0).uniform(-3, 3, (20, 2))
+    found = np.asarray(shifted(index, shift, 4, 5)) * [5, 4]
+    expected = np.stack([index % 5, index // 5], axis=1) + 0.5 + shift
+    np.testing.assert_allclose(found, np.clip(expected, 0.5, [4.5, 3.5]), atol=1e-5)
+
+
+def test_an_image_of_one_pixel_is_constant():
+    images = np.full((1, 1, 1, 1), 0.7, np.float32)
+    assert interpolated(images, np.array([[0.5, 0.5]], np.float32)) == pytest.approx(0.7)

@@ -1,3 +1,7 @@
+"""Every test of values and gradients runs on both evaluations: compiled kernels and XLA."""
+
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +15,24 @@ from dfm_flax.fourier import (
     num_additive_coefficients,
     num_coefficients,
 )
+from dfm_flax.fourier.series import by_xla, evaluation
 
 CASES = (
     [(m, 1) for m in range(1, 9)]
     + [(m, 2) for m in range(1, 6)]
     + [(2, 3), (3, 4), (2, 7), (2, 16)]
 )
+
+
+@pytest.fixture(params=["kernels", "xla"])
+def evaluate(request):
+    """Has the test run with one evaluation, and makes sure that it is that one."""
+    if request.param == "kernels" and jax.default_backend() != "cpu":
+        pytest.skip("the compiled kernels are for CPUs")
+    with by_xla() if request.param == "xla" else contextlib.nullcontext():
+        # A test machine must have a compiler: without one the kernels would go untested.
+        assert evaluation().startswith({"kernels": "compiled", "xla": "XLA"}[request.param])
+        yield request.param
 
 
 def textbook(x, coefficients, k):
@@ -44,9 +60,10 @@ def example(m, max_frequency, positions=50, n=3):
     return x, coefficients, rng.normal(size=(positions, n)).astype(np.float32)
 
 
+@pytest.mark.parametrize("positions", [1, 50, 2100])  # less than a tile, and several chunks
 @pytest.mark.parametrize(("m", "max_frequency"), CASES)
-def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
-    x, coefficients, cotangent = example(m, max_frequency)
+def test_value_and_gradients_are_the_textbook_sums(evaluate, m, max_frequency, positions):
+    x, coefficients, cotangent = example(m, max_frequency, positions)
     expected, gradients = textbook(
         x.astype(np.float64), coefficients.astype(np.float64), frequencies(m, max_frequency)
     )
@@ -59,7 +76,7 @@ def test_value_and_gradients_are_the_textbook_sums(m, max_frequency):
 
 
 @pytest.mark.parametrize(("m", "max_frequency"), [(1, 1), (2, 1), (2, 8), (7, 3), (60, 1)])
-def test_additive_series_is_the_textbook_sum_over_the_axes(m, max_frequency):
+def test_additive_series_is_the_textbook_sum_over_the_axes(evaluate, m, max_frequency):
     k = additive_frequencies(m, max_frequency)
     assert len(k) == m * max_frequency + 1
     assert ((k > 0).sum(axis=1) <= 1).all()
@@ -76,7 +93,7 @@ def test_additive_series_is_the_textbook_sum_over_the_axes(m, max_frequency):
         assert relative_error(gradient, expected_gradient) < 1e-5
 
 
-def test_additive_series_is_the_full_one_without_the_mixed_frequencies():
+def test_additive_series_is_the_full_one_without_the_mixed_frequencies(evaluate):
     x, coefficients, _ = example(3, 2)
     k = frequencies(3, 2)
     mixed = (k > 0).sum(axis=1) > 1
@@ -101,7 +118,7 @@ def test_float64_is_exact_to_float64():
         assert relative_error(vjp(cotangent)[0], gradients(cotangent)[0]) < 1e-13
 
 
-def test_far_from_the_origin_the_period_is_kept_exactly():
+def test_far_from_the_origin_the_period_is_kept_exactly(evaluate):
     x, coefficients, _ = example(3, 1)
     x = np.round(x * 64) / 64  # so that adding whole periods is exact in float32
     np.testing.assert_array_equal(
@@ -109,7 +126,7 @@ def test_far_from_the_origin_the_period_is_kept_exactly():
     )
 
 
-def test_leading_axes_are_kept():
+def test_leading_axes_are_kept(evaluate):
     x, coefficients, _ = example(4, 1, positions=24)
     y = fourier_series(x.reshape(2, 3, 4, 4), coefficients)
     assert y.shape == (2, 3, 4, 3)
@@ -118,11 +135,62 @@ def test_leading_axes_are_kept():
     )
 
 
-def test_vmap_over_machines_gives_each_machine():
+def test_vmap_over_machines_gives_each_machine(evaluate):
     x, coefficients, _ = example(6, 1)
     both = jnp.stack([coefficients, -2 * coefficients])
     y = jax.vmap(lambda c: fourier_series(x, c))(both)
+    np.testing.assert_allclose(y[0], fourier_series(x, coefficients), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(y[1], -2 * y[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_gradients_of_machines_at_shared_and_at_own_positions(evaluate, additive):
+    """vmap of the gradient over coefficients alone, and over positions too, against a loop."""
+    series = additive_fourier_series if additive else fourier_series
+    rows = num_additive_coefficients(3) if additive else num_coefficients(3)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(4, 100, 3)), jnp.float32)
+    coefficients = jnp.asarray(rng.normal(size=(4, rows, 2)), jnp.float32)
+    gradient = jax.grad(lambda x, c: jnp.sum(series(x, c) ** 2), (0, 1))
+    own = jax.vmap(gradient)(x, coefficients)
+    shared = jax.vmap(gradient, in_axes=(None, 0))(x[0], coefficients)
+    for i in range(4):
+        for vmapped, alone in (
+            (own, gradient(x[i], coefficients[i])),
+            (shared, gradient(x[0], coefficients[i])),
+        ):
+            for a, b in zip(vmapped, alone, strict=True):
+                assert relative_error(a[i], np.asarray(b)) < 1e-5
+
+
+def test_kernels_give_the_same_bits_in_every_call():
+    """Whichever thread takes which chunk: sums are always added in the same order."""
+    if not evaluation().startswith("compiled"):
+        pytest.skip("no kernels")
+    x, coefficients, cotangent = example(6, 1, positions=20_000)
+
+    def gradients():
+        return jax.vjp(fourier_series, x, coefficients)[1](cotangent)
+
+    first = gradients()
+    for _ in range(10):
+        for a, b in zip(gradients(), first, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_not_a_number_is_not_hidden(evaluate):
+    x, coefficients, _ = example(4, 1)
+    x[3, 2] = np.nan
+    y = np.asarray(fourier_series(x, coefficients))
+    assert np.isnan(y[3]).all()
+    assert np.isfinite(np.delete(y, 3, axis=0)).all()
+
+
+def test_evaluation_says_why_there_are_no_kernels(monkeypatch):
+    from dfm_flax.fourier import native
+
+    monkeypatch.setattr(native, "why_not", lambda: "no compiler")
+    assert evaluation() == "XLA, slower than the compiled kernels (no compiler)"
 
 
 def test_features_are_never_in_memory():
@@ -140,7 +208,8 @@ def test_features_are_never_in_memory():
             for inner in jax.core.jaxprs_in_params(equation.params):
                 yield from shapes(inner)
 
-    jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, coefficients).jaxpr
+    with by_xla():
+        jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, coefficients).jaxpr
     largest = max(np.prod(shape) for shape in shapes(jaxpr) if positions in shape)
     assert largest <= 64 * positions
 

@@ -1,0 +1,53 @@
+"""Measure how fast this machine runs Fourier machines, beside other ways to compute them.
+
+Measures speed and prints a table for each case:
+
+  layers      value and gradient of one machine at many positions
+  generation  many machines with coefficients of their own at shared positions
+  dispatch    small steps of Adam, many a dispatch against a Python loop
+  decoding    an image from a machine, against COIN's SIREN
+  scaling     cost over positions, width and depth; takes the longest
+
+The contenders of a case take turns and the medians count, so ratios hold on a busy machine
+too; times do not. `ratio` is a contender's time over ours. PyTorch takes part where it is
+installed: pip install -c constraints.txt '.[bench]'. OUT gets speed.json, with all that was
+measured and where, and speed.png.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all but scaling")
+    parser.add_argument("--rounds", type=int, default=15, help="for each case (default: 15)")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.benchmarks import report, speed
+    from dfm_flax.benchmarks.textbook import torch_installed
+    from dfm_flax.commands.tables import print_table
+    from dfm_flax.fourier.series import evaluation
+
+    unknown = [name for name in options.cases if name not in speed.CASES]
+    if unknown or options.rounds < 1:
+        options.parser.error(f"cases are {', '.join(speed.CASES)}; --rounds is at least 1")
+    print(f"Fourier series by {evaluation()}")
+    if not torch_installed():
+        print("PyTorch is not installed: left out")
+    rows = []
+    for name in options.cases or [name for name in speed.CASES if name != "scaling"]:
+        found = speed.CASES[name](options.rounds)
+        print()
+        print_table([{key: row.get(key) for key in _columns(found)} for row in found])
+        rows += found
+        report.write(options.out, rows)
+    print(f"\nwritten: {options.out}/speed.json and {options.out}/speed.png")
+    return 0
+
+
+def _columns(rows: list[dict]) -> list[str]:
+    left_out = ("case", "fastest", "slowest")
+    keys = dict.fromkeys(key for row in rows for key in row if key not in left_out)
+    return ["contender", *(key for key in keys if key != "contender")]

@@ -1,0 +1,38 @@
+"""The additive series through XLA: a matrix times the harmonics of each coordinate."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from dfm_flax.fourier.trigonometry import sin_cos_pi
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def additive(x: jax.Array, weights: jax.Array, max_frequency: int) -> jax.Array:
+    """The additive series without a_0: x [m, P], weights [2 m F, n] -> y [n, P]."""
+    return _additive_forward(x, weights, max_frequency)[0]
+
+
+def _additive_forward(x, weights, max_frequency):
+    sin, cos = sin_cos_pi(2 * x)
+    harmonics = [(cos, sin)]
+    for _ in range(1, max_frequency):
+        c, s = harmonics[-1]
+        harmonics.append((c * cos - s * sin, c * sin + s * cos))
+    features = jnp.concatenate([c for c, _ in harmonics] + [s for _, s in harmonics])
+    return weights.T @ features, (features, weights)
+
+
+def _additive_backward(max_frequency, residuals, g):
+    features, weights = residuals
+    d_features = weights @ g
+    cos, sin = jnp.split(features, 2)
+    d_cos, d_sin = jnp.split(d_features, 2)
+    terms = (cos * d_sin - sin * d_cos).reshape(max_frequency, -1, g.shape[-1])
+    d_x = functools.reduce(jnp.add, [f * term for f, term in enumerate(terms, start=1)])
+    return 2 * math.pi * d_x, features @ g.T
+
+
+additive.defvjp(_additive_forward, _additive_backward)
