@@ -8,11 +8,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import bench, data, interpolate, reconstruct, sample, train
+from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, reconstruct, sample, interpolate, data, bench)
+_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -32,6 +32,7 @@ the same command goes on with a run that was interrupted. Its pictures at twice 
 a generator of new images, and samples of it at four times the size:
   dfm train --config configs/digits.py --workdir runs/digits
   dfm sample --workdir runs/digits --size 32 --out samples.png
+  dfm evaluate --workdir runs/digits
 
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs

@@ -1,0 +1,58 @@
+"""A network that looks at images: its features of each, and its guess of the class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+_BAR_AFTER = 2  # seconds
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network says of N images.
+
+    Attributes:
+        activations: of its last hidden layer, float32 [N, D].
+        probabilities: of each class, float32 [N, classes].
+    """
+
+    activations: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+    def __getitem__(self, index) -> "Features":
+        """Those of some of the images."""
+        return Features(self.activations[index], self.probabilities[index])
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A network of fixed weights, for images of any number.
+
+    Attributes:
+        name: what results are named after, such as 'classifier'.
+        about: what identifies its weights, and how good it is, as JSON can hold it. Results
+            of extractors that differ here cannot be compared.
+        batch_size: images it looks at at once, at most.
+        look: maps up to batch_size uint8 images [B, H, W, C] to activations and probabilities.
+        slow: whether looking at a whole data set takes long.
+    """
+
+    name: str
+    about: dict[str, Any]
+    batch_size: int
+    look: Callable[[NDArray[np.uint8]], tuple[ArrayLike, ArrayLike]]
+    slow: bool = False
+
+    def __call__(self, images: NDArray[np.uint8], what: str = "images") -> Features:
+        """The features of uint8 images [N, H, W, C]; `what` they are stands at the progress bar."""
+        activations, probabilities = [], []
+        starts = range(0, len(images), self.batch_size)
+        for start in tqdm(starts, f"features of {what}", delay=_BAR_AFTER, leave=False):
+            first, second = self.look(images[start : start + self.batch_size])
+            activations.append(np.asarray(first, np.float32))
+            probabilities.append(np.asarray(second, np.float32))
+        return Features(np.concatenate(activations), np.concatenate(probabilities))
