@@ -130,13 +130,8 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     jobs = make_jobs(images, config.seeds)
     state = initial_state(machine, optimizer, [job.seed for job in jobs])
     weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
-    log.info(
-        "%s: %d machine(s) of %d weights, series by %s",
-        run.folder,
-        len(jobs),
-        weights,
-        evaluation(),
-    )
+    log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
+    log.info("Fourier series by %s", evaluation())
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.

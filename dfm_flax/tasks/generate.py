@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
+from dfm_flax.fourier.series import evaluation
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.reports.grids import image_grid
@@ -107,6 +108,7 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     state = initial_state(model, optimizer, config, shape, len(images))
     weights = {name: num_weights(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, len(images), shape, weights)
+    log.info("Fourier series by %s", evaluation())
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
