@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dfm_flax.data.positions import pixel_positions
 from dfm_flax.errors import UsageError
 
-_TILE = 4096  # positions evaluated at once: what a layer stores of them fits the cache
+_TILE = 16_384  # positions evaluated at once: a few dispatches an image, some MB of memory
 
 
 def render(model: nn.Module, params, height: int, width: int) -> np.ndarray:
