@@ -3,13 +3,15 @@
 dfm train --config configs/demo.py --workdir runs/demo
 """
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from dfm_flax.config import load_config
 
 
 def get_config() -> ConfigDict:
-    best = __file__.replace("demo.py", "compress_best.py")
+    best = Path(__file__).with_name("compress_best.py")
     config = load_config(f"{best}:10000").unlock()
     config.data.resize = 256
     config.data.crop = (256, 256)

@@ -31,25 +31,25 @@ def get_config(variant: str = "dfm") -> ConfigDict:
         config.model.encoder_hidden = (256,)
     config.model.hidden = (256,)
     config.model.activation = "relu"
-    config.model.initialization = "sane"
-    config.model.variational = False
-    config.model.variance = 0.1
     if name == "dfm":
+        config.model.initialization = "sane"
+        config.model.variance = 0.1
         config.model.machine = ConfigDict()
         config.model.machine.depth = 3
         config.model.machine.width = 8
         config.model.machine.max_frequencies = (3, 1, 1)
         config.model.machine.variances = (0.35, 0.06, 0.05)
-        config.model.machine.additive = True
+        config.model.machine.additive = (True, True, True)
         config.model.machine.normalize = True
         config.model.machine.residual = False
         config.model.machine.extent = 0.7
-    if name == "vae":
-        config.model.likelihood = "bernoulli"
 
     config.loss = ConfigDict()
-    config.loss.latent_penalty = 1e-3
-    config.loss.latent_noise = 0.1
+    if name == "vae":
+        config.loss.likelihood = "bernoulli"
+    else:
+        config.loss.latent_penalty = 1e-3
+        config.loss.latent_noise = 0.1
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
@@ -65,8 +65,9 @@ def get_config(variant: str = "dfm") -> ConfigDict:
     config.training = ConfigDict()
     config.training.num_steps = 4_000
     config.training.batch_size = 64
-    config.training.pixels = 0
-    config.training.jitter = 0.0
+    if name == "dfm":
+        config.training.pixels = 0
+        config.training.jitter = 0.0
     config.training.log_every = 200
     config.training.images_every = 1_000
     config.training.checkpoint_every = 1_000

@@ -36,6 +36,10 @@ def get_config() -> ConfigDict:
     config.model.machine = ConfigDict()
     config.model.machine.depth = 4
     config.model.machine.width = 4
+    config.model.machine.max_frequencies = (1, 1, 1)
+    config.model.machine.additive = (False, False, False)
+    config.model.machine.residual = True
+    config.model.machine.extent = 1.0
 
     config.loss = ConfigDict()
     config.loss.latent_penalty = 0.5

@@ -3,11 +3,14 @@
 import argparse
 import inspect
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
-from dfm_flax.errors import DfmError
+from dfm_flax.errors import DfmError, one_line
+from dfm_flax.signals import exit_on_interrupt
 
 _COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
 
@@ -33,31 +36,54 @@ a generator of new images, and samples of it at four times the size:
 
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs
+
+exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130
+(Ctrl-C) or 143 (SIGTERM): what was trained is saved, and the same command goes on
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code: 0, 1 for a failed run, 2 for bad usage."""
+    """Runs the command; returns the exit code, see `dfm --help`.
+
+    Without arguments it is the program of this process: it takes sys.argv and Ctrl-C.
+    """
+    if arguments is None:
+        exit_on_interrupt()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as in `dfm --help | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     overrides = [text.removeprefix("--config.") for text in rest if text.startswith("--config.")]
     unknown = [text for text in rest if not text.startswith("--config.")]
+    no_value = [text for text in overrides if "=" not in text]
+    if no_value and options.takes_overrides:
+        options.parser.error(f"write --config.{no_value[0]}=VALUE, with =")
     if unknown or (overrides and not options.takes_overrides):
         options.parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
     _configure_logging()
     try:
         return options.run(options, overrides)
     except DfmError as error:
-        print(f"dfm: {error}", file=sys.stderr)
-        return error.exit_code
+        message, code = str(error), error.exit_code
+    except BrokenPipeError:
+        raise
     except OSError as error:  # disk full, a file taken away while we run
-        print(
-            f"dfm: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr
-        )
-        return 1
-    except KeyboardInterrupt:
-        print("dfm: interrupted", file=sys.stderr)
-        return 130
+        message, code = f"{error.filename or 'input/output'}: {error.strerror or error}", 1
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        message, code = f"not enough memory: {one_line(error)[:200]}", 1
+    print(f"dfm: {message}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,6 +122,7 @@ def _configure_logging() -> None:
         def emit(self, record):
             from tqdm import tqdm
 
+            record.exc_info = None  # an error that matters is raised as well
             tqdm.write(self.format(record), file=sys.stderr)
 
     def wanted(record: logging.LogRecord) -> bool:

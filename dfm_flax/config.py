@@ -4,13 +4,15 @@ import ast
 import difflib
 import importlib.util
 import json
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 
 
 def load_config(source: str) -> ConfigDict:
@@ -19,7 +21,8 @@ def load_config(source: str) -> ConfigDict:
     Raises:
       UsageError: there is no such file, it fails, or it defines no `get_config`.
     """
-    file, colon, argument = source.partition(":")
+    match = re.fullmatch(r"(.*?\.py):(.*)", source)
+    file, *arguments = match.groups() if match else [source]
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"config {file}: no such file")
@@ -29,13 +32,13 @@ def load_config(source: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config(argument) if colon else module.get_config()
-    except (
-        Exception
-    ) as error:  # a config is the user's program: whatever it raises is theirs to see
-        raise UsageError(f"config {file}: {type(error).__name__}: {_one_line(error)}") from error
-    if not isinstance(config, ConfigDict):
-        raise UsageError(f"config {file}: get_config() must return an ml_collections.ConfigDict")
+        config = module.get_config(*arguments)
+        if not isinstance(config, ConfigDict):
+            raise TypeError("get_config() must return an ml_collections.ConfigDict")
+        to_json(config)  # a run keeps it so
+    # A config is the user's program: whatever it raises is theirs to see.
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"config {file}: {type(error).__name__}: {one_line(error)}") from error
     return config.lock()
 
 
@@ -52,10 +55,33 @@ def override(config: ConfigDict, assignments: Iterable[str]) -> None:
         key, equals, text = assignment.partition("=")
         known = flatten(config)
         if key not in known:
-            raise UsageError(f"--config.{key}: no such setting{_suggestion(key, known)}")
+            raise UsageError(
+                f"--config.{key}: no such setting{_suggestion(key, known, '--config.')}"
+            )
         if not equals:
             raise UsageError(f"--config.{key}: give a value, --config.{key}=VALUE")
         config.update_from_flattened_dict({key: _parse(key, text, known[key])})
+
+
+def check(
+    config: ConfigDict, source: str | Path, settings: Mapping[str, Any], optional: Mapping[str, Any]
+) -> None:
+    """Raises UsageError unless a config has all of the settings, and no others but the optional.
+
+    Args:
+      source: where the config is from, for messages.
+      settings, optional: a value of the right type for each `section.key`.
+    """
+    known = flatten(config)
+    examples = {**settings, **optional}
+    for key, value in known.items():
+        if key not in examples:
+            raise UsageError(f"{source}: {key}: no such setting{_suggestion(key, examples)}")
+        if not _same_type(value, examples[key]):
+            raise UsageError(f"{source}: {key}={value!r} is not {_describe(examples[key])}")
+    missing = [key for key in settings if key not in known]
+    if missing:
+        raise UsageError(f"{source}: lacks {', '.join(missing)}")
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -74,7 +100,11 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The inverse of `to_json`: JSON's lists are tuples here."""
+    """The inverse of `to_json`: JSON's lists are tuples here.
+
+    Raises:
+      ValueError: the text is no JSON, or not that of a config.
+    """
 
     def tuples(value):
         if isinstance(value, list):
@@ -83,7 +113,10 @@ def from_json(text: str) -> ConfigDict:
             return {key: tuples(entry) for key, entry in value.items()}
         return value
 
-    return ConfigDict(tuples(json.loads(text))).lock()
+    entries = tuples(json.loads(text))
+    if not isinstance(entries, dict):
+        raise ValueError("not a config")
+    return ConfigDict(entries).lock()
 
 
 def difference(ours: ConfigDict, theirs: ConfigDict) -> list[str]:
@@ -126,11 +159,13 @@ def _parse_texts(text: str) -> list[str]:
 def _same_type(value: Any, default: Any) -> bool:
     if isinstance(default, tuple):
         examples = default or (value[0] if value else None,)
-        return isinstance(value, tuple) and all(_same_type(entry, examples[0]) for entry in value)
+        return isinstance(value, tuple | list) and all(
+            _same_type(entry, examples[0]) for entry in value
+        )
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, float):
-        return isinstance(value, int | float)
+        return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, type(default))
 
 
@@ -147,15 +182,11 @@ def _describe(default: Any) -> str:
     return names.get(type(default), f"a {type(default).__name__}")
 
 
-def _suggestion(key: str, known: Iterable[str]) -> str:
+def _suggestion(key: str, known: Iterable[str], prefix: str = "") -> str:
     known = list(known)
     by_last = {entry.rpartition(".")[2]: entry for entry in known}
     near = difflib.get_close_matches(key, known, n=1)
     near = near or [by_last[n] for n in difflib.get_close_matches(key.rpartition(".")[2], by_last)]
     if near:
-        return f"; did you mean --config.{near[0]}?"
+        return f"; did you mean {prefix}{near[0]}?"
     return f"; there are {', '.join(known)}"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -11,3 +11,8 @@ class UsageError(DfmError):
     """Arguments, settings or input that cannot be used; the command exits with 2."""
 
     exit_code = 2
+
+
+def one_line(error: BaseException) -> str:
+    """The message of any error, however many lines it has."""
+    return " ".join(str(error).split())

@@ -1,12 +1,17 @@
 """Files that appear complete or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import DfmError, UsageError
+
+_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of the disk, not of the user
+
+_unfinished: set[Path] = set()  # temporary files of the blocks under way
 
 
 @contextmanager
@@ -20,12 +25,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         UsageError: the folder or the file cannot be written, or `path` exists and is no
             regular file. An OSError out of the block counts as one: the block only writes.
+        DfmError: the disk is full or broken.
     """
     target = Path(os.path.realpath(path))
     # Renaming onto a device such as /dev/null would succeed for root and replace the device.
     if target.exists() and not target.is_file():
         raise UsageError(f"cannot write {path}: it exists and is not a regular file")
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    _unfinished.add(temporary)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -34,4 +41,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        kind = DfmError if error.errno in _FAILURES else UsageError
+        raise kind(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Removes the temporary files of blocks under way, for a process that ends at once."""
+    for temporary in tuple(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,20 +1,28 @@
 """A run's folder: the config it was started with, its input, its results."""
 
+import contextlib
+import errno
+import fcntl
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
+
+log = logging.getLogger(__name__)
 
 
 class Run:
     """The folder of a run, `workdir`.
 
-    It holds config.json, checkpoints/, TensorBoard's files and what the task adds.
+    It holds config.json, checkpoints/, TensorBoard's files and what the task adds. Who
+    writes into it does so under `lock`.
     The config is written last when a run starts, so a folder with a config has its input.
     """
 
@@ -44,7 +52,7 @@ class Run:
         except FileNotFoundError:
             raise UsageError(f"{self.folder}: no run here (no config.json)") from None
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.config_file}: cannot be read: {error}") from error
+            raise UsageError(f"{self.config_file}: cannot be read: {one_line(error)}") from error
 
     def check_same(self, config: ConfigDict) -> None:
         """Raises UsageError, with the difference, if the run was started with another config."""
@@ -55,17 +63,42 @@ class Run:
                 "use the same settings to go on, or another --workdir"
             )
 
-    def create(self) -> None:
-        """Makes the folder, or raises UsageError if that or writing into it is impossible."""
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder and keeps other processes from training in it, as long as we live.
+
+        Raises:
+          UsageError: the folder cannot be written, or another process trains there.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(self.folder / "writable") as path:
-                path.touch()
-            (self.folder / "writable").unlink()
+            file = (self.folder / ".lock").open("w")
         except OSError as error:
             raise UsageError(
                 f"--workdir {self.folder}: cannot write there: {error.strerror}"
             ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise UsageError(
+                        f"--workdir {self.folder}: another process trains there; "
+                        "wait for its end, or use another --workdir"
+                    ) from error
+                log.warning(
+                    "%s: no locks on this file system; take care to train here only once at a time",
+                    self.folder,
+                )
+            yield
+
+    def create(self) -> None:
+        """Raises UsageError where no run can start: beside checkpoints of an unknown config."""
+        if self.checkpoints.exists():
+            raise UsageError(
+                f"--workdir {self.folder}: there are checkpoints, but no config.json of their run; "
+                "restore it, or use another --workdir"
+            )
 
     def write_config(self, config: ConfigDict) -> None:
         with atomic_path(self.config_file) as path:

@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from dfm_flax.config import difference, flatten, from_json, load_config, override, to_json
+from dfm_flax.config import (
+    check,
+    difference,
+    flatten,
+    from_json,
+    load_config,
+    override,
+    to_json,
+)
 from dfm_flax.errors import UsageError
 
 
@@ -50,6 +58,7 @@ def test_override(assignment, key, value):
         ("model.depth=True", "is not a whole number"),
         ("model.depth", "give a value"),
         ("model.rate=fast", "is not a number"),
+        ("model.rate=1e400", "is not a number"),
         ("model.variances=a,b", "is not a list like 0.01,0.0001"),
         ("seeds=1.5", "is not a list"),
         ("fast=1", "is not True or False"),
@@ -62,6 +71,34 @@ def test_override_refuses(assignment, message):
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert config == example()
+
+
+SETTINGS = {"task": "", "seeds": (1, 2), "model.depth": 3, "model.rate": 0.1, "model.size": (1,)}
+OPTIONAL = {"fast": False}
+
+
+def test_check_accepts_what_fits():
+    sections = {"task": "x", "model": {"depth": 4, "rate": 3, "size": ()}}
+    check(ConfigDict(sections | {"seeds": (0,), "fast": True}), "c.py", SETTINGS, OPTIONAL)
+    check(ConfigDict(sections | {"seeds": [0, 1]}), "c.py", SETTINGS, OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"dpeth": 4}}, "c.py: model.dpeth: no such setting; did you mean model.depth?"),
+        ({"seeds": None}, "c.py: seeds=None is not a list like 1,2"),
+        ({"seeds": 0}, "c.py: seeds=0 is not a list like 1,2"),
+        ({"fast": 1}, "c.py: fast=1 is not True or False"),
+        ({"model": {"depth": 4, "rate": float("nan"), "size": ()}}, "rate=nan is not a number"),
+        ({"model": {"depth": 4}}, "c.py: lacks model.rate, model.size"),
+    ],
+)
+def test_check_refuses(changes, message):
+    config = {"task": "x", "seeds": (0,), "model": {"depth": 4, "rate": 0.1, "size": ()}}
+    with pytest.raises(UsageError) as caught:
+        check(ConfigDict(config | changes), "c.py", SETTINGS, OPTIONAL)
+    assert message in str(caught.value)
 
 
 values = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans())
@@ -96,6 +133,12 @@ def test_load_config(tmp_path):
     )
     assert load_config(str(path)).name == "none"
     assert load_config(f"{path}:deep").name == "deep"
+    assert load_config(f"{path}:a.py:b").name == "a.py:b"
+    with_colon = tmp_path / "a:b" / "c.py"
+    with_colon.parent.mkdir()
+    path.rename(with_colon)
+    assert load_config(str(with_colon)).name == "none"
+    assert load_config(f"{with_colon}:deep").name == "deep"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +149,11 @@ def test_load_config(tmp_path):
         ("x = 1", "AttributeError"),
         ("def get_config(): raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
         ("def get_config(): return {}", "ConfigDict"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        (
+            "import ml_collections\ndef get_config(): return ml_collections.ConfigDict({'a': {1}})",
+            "TypeError: .* set is not JSON serializable",
+        ),
     ],
 )
 def test_load_config_refuses(tmp_path, text, message):
@@ -115,3 +163,9 @@ def test_load_config_refuses(tmp_path, text, message):
     with pytest.raises(UsageError, match=message) as caught:
         load_config(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", "3"])
+def test_what_is_no_stored_config(text):
+    with pytest.raises(ValueError, match=r"Expecting|not a config"):
+        from_json(text)

@@ -1,11 +1,12 @@
 """Tests of files that appear complete or not at all."""
 
+import errno
 import os
 
 import pytest
 
-from dfm_flax.errors import UsageError
-from dfm_flax.files import atomic_path
+from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.files import atomic_path, remove_unfinished
 
 
 def test_target_appears_only_at_the_end_with_its_suffix_and_folder(tmp_path):
@@ -64,11 +65,23 @@ def test_file_in_the_place_of_a_folder(tmp_path):
         raise AssertionError("the block must not run")
 
 
-def test_error_of_the_system_is_one_line(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EACCES, 2)])
+def test_error_of_the_system_is_one_line(tmp_path, number, code):
     target = tmp_path / "x"
-    with pytest.raises(UsageError) as raised, atomic_path(target):
-        raise OSError(28, "No space left on device")
-    assert str(raised.value) == f"cannot write {target}: No space left on device"
+    with pytest.raises(DfmError) as raised, atomic_path(target):
+        raise OSError(number, "the reason")
+    assert str(raised.value) == f"cannot write {target}: the reason"
+    assert raised.value.exit_code == code
+
+
+def test_a_process_that_ends_at_once_removes_what_is_unfinished(tmp_path):
+    with atomic_path(tmp_path / "done") as temporary:
+        temporary.write_text("")
+    with atomic_path(tmp_path / "half") as temporary:
+        temporary.write_text("half")
+        remove_unfinished()
+        assert os.listdir(tmp_path) == ["done"]
+        temporary.write_text("")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

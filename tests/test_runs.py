@@ -1,3 +1,7 @@
+import errno
+import subprocess
+import sys
+
 import pytest
 from ml_collections import ConfigDict
 
@@ -8,7 +12,8 @@ from dfm_flax.runs import Run
 def test_the_config_is_kept_and_compared(tmp_path):
     run = Run(tmp_path / "a" / "run")
     assert not run.started
-    run.create()
+    with run.lock():
+        run.create()
     run.write_config(ConfigDict({"rate": 1e-3, "model": {"sizes": (1, 2)}}))
     assert run.started
     assert run.config().model.sizes == (1, 2)
@@ -23,3 +28,50 @@ def test_what_is_no_run(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UsageError, match=r"config\.json: cannot be read"):
         Run(tmp_path).config()
+
+
+def test_checkpoints_without_their_config_are_not_gone_on_with(tmp_path):
+    run = Run(tmp_path)
+    run.create()
+    run.checkpoints.mkdir()
+    with pytest.raises(UsageError, match=r"checkpoints, but no config\.json"):
+        run.create()
+
+
+def hold_lock(folder):
+    """A process that holds the lock of a run until its input ends."""
+    code = f"from dfm_flax.runs import Run\nwith Run({str(folder)!r}).lock(): print(); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    return process
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path):
+    holder = hold_lock(tmp_path / "run")
+    with (
+        pytest.raises(UsageError, match="another process trains there"),
+        Run(tmp_path / "run").lock(),
+    ):
+        pass
+    holder.kill()  # even a kill frees the lock
+    holder.communicate()
+    with Run(tmp_path / "run").lock():
+        pass
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UsageError, match="cannot write there"), Run(folder).lock():
+            pass
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with Run(tmp_path).lock():
+        assert "no locks on this file system" in caplog.text

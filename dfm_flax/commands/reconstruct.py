@@ -1,8 +1,8 @@
 """Render what a run has learnt, at any size.
 
-A run of compression: renders its machines from the newest checkpoint as PNGs into --out. A
-machine is a function of the position, so any size can be asked for; the default is the size
-it was trained on.
+A run of compression: renders its machines from the newest checkpoint as NAME_WIDTHxHEIGHT.png
+into --out; the run may be training meanwhile. A machine is a function of the position, so any
+size can be asked for; the default is the size it was trained on.
 
 A run of generation: the model's images for --images FILE FILE, which need not be of the
 training set (they are brought to its size), or for a --split of its data set, such as test
@@ -59,8 +59,8 @@ def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
     shape = generator.shape
     if options.split:
         data = generator.config.data
-        images = load_image_set(data.name, options.split, data.data_dir, data.size).images
-        images = images / np.float32(255)
+        split = load_image_set(data.name, options.split, data.data_dir, data.size)
+        images = (split.images / 255).astype(np.float32)
     else:
         images = read_images(options.images, shape)
     scaled = tuple(max(1, round(n * options.scale)) for n in (shape.height, shape.width))

@@ -1,6 +1,7 @@
 """Train from a config, or go on with a run.
 
-Trains from a config, or goes on with the run in WORKDIR from its newest checkpoint.
+Trains from a config, or goes on with the run in WORKDIR from its newest checkpoint. Ctrl-C
+or SIGTERM make it save a checkpoint and stop.
 
 Every entry of the config can be set as --config.SECTION.KEY=VALUE; the value has the type
 that the config file gives it, and lists are written with commas. --show prints the
@@ -8,12 +9,14 @@ settings and stops. The run keeps its config and its input: going on with other 
 refused.
 
 input: config.data.images takes files of any format that Pillow reads (grey, RGB, palette,
-  16-bit; EXIF rotation is applied, transparency is shown over white) and sample:NAME for
-  the images that ship with scikit-image. resize=N makes the shorter side N pixels, then
-  crop=HEIGHT,WIDTH cuts the centre; resize=0 and crop=() keep the image as it is.
+  16-bit; EXIF rotation is applied, transparency is shown over white), folders, for all images
+  in them, and sample:NAME for the images that ship with scikit-image. resize=N makes the
+  shorter side N pixels, then crop=HEIGHT,WIDTH cuts the centre; resize=0 and crop=() keep the
+  image as it is. One machine is trained for each image and each seed, all side by side.
 
 output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
   reconstructions/*.png, and figures/*.png with original, reconstruction, error and curve.
+  The table that is printed has means over the seeds, results.json each machine.
 """
 
 import argparse
@@ -46,8 +49,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.parser.error("the following arguments are required: --workdir")
     if config.get("task") == "compress":
         from dfm_flax.tasks import compress
+        from dfm_flax.tasks.results import summarize
 
-        print_table(compress.train(config, options.workdir))
+        print_table(summarize(compress.train(config, options.workdir)))
         print(f"pictures: {options.workdir / 'figures'}")
     elif config.get("task") == "generate":
         from dfm_flax.tasks import generate

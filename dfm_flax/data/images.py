@@ -20,7 +20,7 @@ import PIL.ImageOps
 from numpy.typing import ArrayLike, NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE
 
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 
 SAMPLE_PREFIX = "sample:"
@@ -58,7 +58,7 @@ def read_image(source: str | Path) -> Image:
     if str(source).startswith(SAMPLE_PREFIX):
         path = _sample_path(str(source).removeprefix(SAMPLE_PREFIX))
     else:
-        path = Path(source)
+        path = Path(source).expanduser()
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -78,8 +78,7 @@ def decode_image(data: bytes, source: str | Path) -> Image:
     except PIL.UnidentifiedImageError as error:
         raise UsageError(f"cannot read image {source}: not an image of a known format") from error
     except Exception as error:  # decoders answer damaged bytes with nearly any exception
-        reason = " ".join(str(error).split())
-        raise UsageError(f"cannot read image {source}: {reason}") from error
+        raise UsageError(f"cannot read image {source}: {one_line(error)}") from error
     pixels, had_alpha = _over_white(samples)
     name = str(source).removeprefix(SAMPLE_PREFIX)
     return Image(pixels, levels, Path(name).stem, had_alpha)
@@ -131,7 +130,7 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
         ValueError: the pixels are not finite [H, W, 1] or [H, W, 3], or `levels` is neither
             255 nor 65535.
     """
-    pixels = np.asarray(pixels, np.float64)
+    pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or not np.isfinite(pixels).all():
         raise ValueError(f"expected finite pixels [H, W, 1] or [H, W, 3], got {pixels.shape}")
     if levels not in (255, 65535):
@@ -140,17 +139,26 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
     if image_format not in PIL.Image.SAVE:
         raise UsageError(f"cannot write {path}: use an image suffix such as .png, .webp or .tif")
     keeps_16_bits = image_format == "PNG" and levels == 65535
-    samples = np.rint(np.clip(pixels, 0, 1) * (65535 if keeps_16_bits else 255))
+    samples = _quantize(pixels, np.uint16 if keeps_16_bits else np.uint8)
     with atomic_path(path) as temporary:
         if keeps_16_bits:
             temporary.write_bytes(_encode_png_16_bit(samples))
             return
-        samples = samples.astype(np.uint8)
         image = PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
         try:
             image.save(temporary, image_format, quality=95)
         except ValueError as error:
             raise UsageError(f"cannot write {path}: {error}") from error
+
+
+def _quantize(pixels: NDArray, dtype: type[np.unsignedinteger]) -> NDArray:
+    """Values in [0, 1] as the nearest of all levels of an integer type, some rows at a time."""
+    samples = np.empty(pixels.shape, dtype)
+    rows = max(1, 2**20 // pixels[0].size)
+    for first in range(0, len(pixels), rows):
+        values = pixels[first : first + rows].astype(np.float64)
+        samples[first : first + rows] = np.rint(np.clip(values, 0, 1) * np.iinfo(dtype).max)
+    return samples
 
 
 def _sample_path(name: str) -> Path:

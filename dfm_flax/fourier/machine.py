@@ -1,5 +1,6 @@
 """Deep Fourier Machines as Flax modules: compositions of low-frequency Fourier series."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ from dfm_flax.fourier.series import (
 )
 
 _T = TypeVar("_T")
+
+_MAX_LAYER = 2**31 - 1  # weights: XLA counts with 32 bits
 
 
 class FourierLayer(nn.Module):
@@ -79,7 +82,7 @@ def initial_deviation(
 class FourierMachine(nn.Module):
     """h = tanh(h_d o ... o h_1): positions in the unit square to colours in [-1, 1].
 
-    With the defaults it is the thesis's machine.
+    With the defaults it is the thesis's machine. Settings that make no sense raise ValueError.
 
     Attributes:
       depth: number of layers d, at least 2.
@@ -88,7 +91,8 @@ class FourierMachine(nn.Module):
       variances: of the initial coefficients: one number for all layers, or three for the
         first layer, the hidden layers and the last layer.
       max_frequencies: largest frequency F, likewise one number or three.
-      additive, normalize, residual: see `FourierLayer`, for all layers.
+      additive: see `FourierLayer`, likewise one value or three.
+      normalize, residual: see `FourierLayer`, for all layers.
       extent: the part of a period that the unit square spans. The thesis has 1, which
         makes the left edge of every image the continuation of its right edge.
     """
@@ -98,10 +102,28 @@ class FourierMachine(nn.Module):
     channels: int = 3
     variances: float | Sequence[float] = 2e-5
     max_frequencies: int | Sequence[int] = 1
-    additive: bool = False
+    additive: bool | Sequence[bool] = False
     normalize: bool = False
     residual: bool = True
     extent: float = 1.0
+
+    def __post_init__(self):
+        frequencies = per_layer(self.max_frequencies, self.depth)
+        variances = per_layer(self.variances, self.depth)
+        if min(self.width, self.channels, *frequencies) < 1:
+            raise ValueError("width, channels and max_frequencies are at least 1")
+        if not all(0 <= variance < math.inf for variance in variances):
+            raise ValueError(f"variances={self.variances}: they cannot be negative")
+        if not 0 < self.extent < math.inf:
+            raise ValueError(f"extent={self.extent} is not above 0")
+        sizes = _layer_sizes(
+            self.depth, self.width, self.channels, self.max_frequencies, self.additive
+        )
+        if max(sizes) > _MAX_LAYER:
+            raise ValueError(
+                f"a layer would have {max(sizes):,} weights; use a smaller width or max_frequencies"
+            )
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
@@ -109,13 +131,14 @@ class FourierMachine(nn.Module):
         widths = [self.width] * (self.depth - 1) + [self.channels]
         max_frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
+        additive = per_layer(self.additive, self.depth)
         x = self.extent * positions
         for i, n in enumerate(widths):
             x = FourierLayer(
                 n,
                 max_frequencies[i],
                 variances[i],
-                self.additive,
+                additive[i],
                 self.normalize,
                 self.residual,
                 name=f"layer_{i}",
@@ -124,15 +147,17 @@ class FourierMachine(nn.Module):
 
 
 def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
-    """Spreads a setting, one value or (first, hidden, last), over the layers.
+    """Spreads a setting, one value (or a list of one) or (first, hidden, last), over the layers.
 
     Raises:
-      ValueError: fewer than two layers, or a sequence of other than three values.
+      ValueError: fewer than two layers, or a sequence of other than one or three values.
     """
     if depth < 2:
         raise ValueError(f"a machine has at least 2 layers, not {depth}")
     if not isinstance(setting, Sequence):
         return [setting] * depth
+    if len(setting) == 1:
+        return list(setting) * depth
     if len(setting) != 3:
         raise ValueError(f"give one value or three (first, hidden, last layer), not {setting!r}")
     first, hidden, last = setting
@@ -144,11 +169,24 @@ def num_weights(
     width: int,
     channels: int = 3,
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool = False,
+    additive: bool | Sequence[bool] = False,
 ) -> int:
     """Exact number of learnable weights of a `FourierMachine`."""
-    rows = num_additive_coefficients if additive else num_coefficients
+    return sum(_layer_sizes(depth, width, channels, max_frequencies, additive))
+
+
+def _layer_sizes(
+    depth: int,
+    width: int,
+    channels: int,
+    max_frequencies: int | Sequence[int],
+    additive: bool | Sequence[bool],
+) -> list[int]:
     inputs = [2] + [width] * (depth - 1)
     outputs = [width] * (depth - 1) + [channels]
     frequency = per_layer(max_frequencies, depth)
-    return sum(rows(inputs[i], frequency[i]) * outputs[i] for i in range(depth))
+    rows = [
+        (num_additive_coefficients if flag else num_coefficients)(inputs[i], frequency[i])
+        for i, flag in enumerate(per_layer(additive, depth))
+    ]
+    return [rows[i] * outputs[i] for i in range(depth)]

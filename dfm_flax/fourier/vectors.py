@@ -34,9 +34,10 @@ def initial_deviations(machine: FourierMachine) -> np.ndarray:
     layers = []
     variances = per_layer(machine.variances, machine.depth)
     frequencies = per_layer(machine.max_frequencies, machine.depth)
+    additive = per_layer(machine.additive, machine.depth)
     for i, (m, features) in enumerate(_widths(machine)):
         deviation = initial_deviation(
-            m, frequencies[i], variances[i], machine.additive, machine.normalize
+            m, frequencies[i], variances[i], additive[i], machine.normalize
         )
         layers.append(np.repeat(deviation, features))
     return np.concatenate(layers).astype(np.float32)
@@ -70,6 +71,7 @@ def _widths(machine: FourierMachine) -> list[tuple[int, int]]:
 
 def _shapes(machine: FourierMachine) -> list[tuple[int, int]]:
     """(rows, features) of the coefficients of each layer."""
-    rows = num_additive_coefficients if machine.additive else num_coefficients
     frequencies = per_layer(machine.max_frequencies, machine.depth)
-    return [(rows(m, frequencies[i]), n) for i, (m, n) in enumerate(_widths(machine))]
+    additive = per_layer(machine.additive, machine.depth)
+    rows = [num_additive_coefficients if flag else num_coefficients for flag in additive]
+    return [(rows[i](m, frequencies[i]), n) for i, (m, n) in enumerate(_widths(machine))]

@@ -64,7 +64,7 @@ class FourierDecoder(nn.Module):
     def coefficients(self, latents: jax.Array) -> jax.Array:
         """Coefficients [B, vector_size(machine)], in the order of `split_vector`."""
         outputs = self.mlp(latents)
-        return initial_deviations(self.machine) * outputs if self.sane else outputs
+        return outputs * initial_deviations(self.machine) if self.sane else outputs
 
 
 class PixelDecoder(nn.Module):

@@ -1,6 +1,7 @@
 """One figure of one reconstruction: original, reconstruction, error, training curve."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def reconstruction_figure(
     for box, (caption, pixels) in zip(boxes, pictures.items(), strict=False):
         _draw_picture(_axes(figure, size, box, caption), pixels)
     _draw_curve(_axes(figure, size, boxes[-1], "Training curve"), curve)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # A name in a script that the font lacks: its letters become boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(temporary, format="png")
 
 

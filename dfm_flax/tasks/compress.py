@@ -1,7 +1,7 @@
 """Compression as in the thesis: overfit one machine to one image, many of them at once."""
 
+import contextlib
 import logging
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from dfm_flax import config as configs
 from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.fourier import FourierMachine
-from dfm_flax.metrics.distortion import distortion, percent_of_raw_size, psnr_of_loss
-from dfm_flax.reports.reconstruction import reconstruction_figure
+from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
-from dfm_flax.tasks.inputs import Job, make_jobs, open_images, stored_images
+from dfm_flax.tasks.inputs import make_jobs, open_images, start, stored_images
 from dfm_flax.tasks.rendering import render
-from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.tasks.results import evaluate
+from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.optimizers import make_optimizer, make_schedule
@@ -30,9 +31,44 @@ from dfm_flax.training.step import check_divides, make_step, over_machines, shar
 
 log = logging.getLogger(__name__)
 
+# What a config must have, each with a value of the right type.
+SETTINGS = {
+    "task": "compress",
+    "seeds": (0, 1),
+    "data.images": ("a.png", "b.png"),
+    "data.resize": 0,
+    "data.crop": (400, 400),
+    "model.depth": 4,
+    "model.width": 9,
+    "model.max_frequencies": (1, 1, 1),
+    "model.variances": (0.1, 0.1, 0.1),
+    "model.additive": False,
+    "model.normalize": False,
+    "model.residual": True,
+    "model.extent": 1.0,
+    "optimizer.name": "adam",
+    "optimizer.b1": 0.9,
+    "optimizer.b2": 0.999,
+    "optimizer.learning_rate": 1e-4,
+    "optimizer.final_learning_rate": 0.0,
+    "optimizer.schedule": "constant",
+    "optimizer.warmup_steps": 0,
+    "training.num_steps": 1000,
+    "training.batch_size": 64,
+    "training.sampling": "uniform",
+    "training.log_every": 100,
+    "training.checkpoint_every": 100,
+    "training.keep_checkpoints": 2,
+}
+SETTINGS_OF_SOAP = {"optimizer.refresh_every": 20}
+
 
 def make_machine(config: ConfigDict, channels: int) -> FourierMachine:
-    return FourierMachine(channels=channels, **config.model)
+    """The machine of a config's `model` section; UsageError if its settings make no sense."""
+    try:
+        return FourierMachine(channels=channels, **config.model)
+    except ValueError as error:
+        raise UsageError(f"config.model: {one_line(error)}") from error
 
 
 def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "uniform"):
@@ -73,37 +109,60 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     results.json, and for each machine reconstructions/NAME.png and figures/NAME.png.
 
     Returns:
-      One entry a machine: name, weights, percent of the raw size by the thesis's rule,
-      steps, and mse, psnr (dB), ssim, ms_ssim of the reconstruction as it is stored; None
-      where the image is too small for a measure, or psnr is infinite.
+      One entry a machine, see `results.evaluate`.
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or input cannot be used.
     """
-    from dfm_flax.training.writers import create_writers  # brings TensorFlow
-
+    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.local_device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
-    rate = make_schedule(config.optimizer, training.num_steps)
     run = Run(workdir)
-    jobs = make_jobs(open_images(run, config), config.seeds)
-    names = [job.name for job in jobs]
-    machine = make_machine(config, jobs[0].image.pixels.shape[-1])
-    state = initial_state(machine, optimizer, [job.seed for job in jobs])
-    weights = num_weights(state.params)
-    log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
-
+    checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
+    images = open_images(run, config)
+    machine = make_machine(config, images[0].pixels.shape[-1])
     loss = reconstruction_loss(machine, training.batch_size, training.sampling)
     step = over_machines(make_step(loss, optimizer))
-    target = Target.stack([job.image.pixels for job in jobs])
-    checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
-    writer, tensorboard = create_writers(run.folder)
+    jobs = make_jobs(images, config.seeds)
+    state = initial_state(machine, optimizer, [job.seed for job in jobs])
+    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
+    log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
+
+    with run.lock():
+        # Only now, so that settings that turned out wrong can be corrected.
+        start(run, config, images)
+        from dfm_flax.training.writers import create_writers
+
+        names = [job.name for job in jobs]
+        target = Target.stack([job.image.pixels for job in jobs])
+        writer, tensorboard = create_writers(run.folder)
+        on_log = _make_on_log(config, names, writer, tensorboard)
+        with contextlib.closing(checkpoints), contextlib.closing(writer):
+            begin = time.perf_counter()
+            state, history = train_loop(
+                step, state, target, schedule, checkpoints, names=names, on_log=on_log
+            )
+            log.info("trained for %.0f s", time.perf_counter() - begin)
+            results = []
+            for i, job in enumerate(jobs):
+                curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
+                steps = int(state.step)
+                entry, picture = evaluate(run, machine, job, machine_params(state, i), curve, steps)
+                results.append(entry)
+                tensorboard.write_images(steps, {job.name: picture[None]})
+        run.write_results(results)
+    return results
+
+
+def _make_on_log(config: ConfigDict, names: list[str], writer, tensorboard):
+    rate = make_schedule(config.optimizer, config.training.num_steps)
 
     def on_log(progress: Progress) -> dict[str, str]:
         psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        steps_left = config.training.num_steps - progress.step
         tensorboard.write_scalars(
             progress.step, {f"psnr/{name}": psnr for name, psnr in zip(names, psnrs, strict=True)}
         )
@@ -112,28 +171,12 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
             "psnr": float(np.mean(psnrs)),
             "learning_rate": float(rate(progress.step - 1)),
             "steps_per_second": progress.steps_per_second,
+            "minutes_left": steps_left / progress.steps_per_second / 60,
         }
         writer.write_scalars(progress.step, scalars)
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 
-    begin = time.perf_counter()
-    try:
-        state, history = train_loop(
-            step, state, target, schedule, checkpoints, names=names, on_log=on_log
-        )
-        log.info("trained for %.0f s", time.perf_counter() - begin)
-        results = []
-        for i, job in enumerate(jobs):
-            entry, picture = _evaluate(run, machine, job, machine_params(state, i), history, i)
-            results.append(
-                {"name": job.name, "weights": weights, **entry, "steps": int(state.step)}
-            )
-            tensorboard.write_images(int(state.step), {job.name: picture[None]})
-    finally:
-        writer.close()
-        checkpoints.close()
-    run.write_results(results)
-    return results
+    return on_log
 
 
 def reconstruct(
@@ -145,7 +188,8 @@ def reconstruct(
     """Renders the machines of a run from its newest checkpoint, at any size.
 
     Args:
-      out: folder that gets NAME_WIDTHxHEIGHT.png for each machine.
+      out: folder that gets NAME_WIDTHxHEIGHT.png for each machine, with as many levels
+        as its training image has.
       scale: size relative to the training image, where `size` is not given.
       size: (height, width) in pixels.
 
@@ -154,13 +198,13 @@ def reconstruct(
     """
     run = Run(workdir)
     config = run.config()
+    configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
     jobs = make_jobs(stored_images(run), config.seeds)
     machine = make_machine(config, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)
     template = initial_state(machine, optimizer, [job.seed for job in jobs])
-    checkpoints = Checkpoints(run.checkpoints, config.training.keep_checkpoints)
-    restored = checkpoints.restore_newest(template)
-    checkpoints.close()
+    with contextlib.closing(Checkpoints(run.checkpoints, read_only=True)) as checkpoints:
+        restored = checkpoints.restore_newest(template)
     if restored is None:
         raise UsageError(f"{run.folder}: no checkpoint yet; train first")
     state, _ = restored
@@ -168,7 +212,8 @@ def reconstruct(
     for i, job in enumerate(jobs):
         height, width = size or [max(1, round(n * scale)) for n in job.image.pixels.shape[:2]]
         path = Path(out) / f"{job.name}_{width}x{height}.png"
-        write_image(path, render(machine, machine_params(state, i), height, width))
+        picture = render(machine, machine_params(state, i), height, width)
+        write_image(path, picture, job.image.levels)
         paths.append(path)
     return paths
 
@@ -176,33 +221,3 @@ def reconstruct(
 def machine_params(state: TrainState, index: int):
     """The parameters of one machine of a stacked state."""
     return jax.tree.map(lambda leaf: leaf[index], state.params)
-
-
-def num_weights(params) -> int:
-    """Weights of one machine of stacked parameters."""
-    return sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(params))
-
-
-def _evaluate(
-    run: Run, machine: FourierMachine, job: Job, params, history: History, index: int
-) -> tuple[dict, np.ndarray]:
-    """Writes a machine's reconstruction and figure; returns its figures of merit and its image."""
-    original = job.image.pixels
-    height, width, channels = original.shape
-    picture = render(machine, params, height, width)
-    picture = np.rint(picture * job.image.levels) / job.image.levels
-    write_image(run.folder / "reconstructions" / f"{job.name}.png", picture, job.image.levels)
-    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
-    percent = percent_of_raw_size(weights, height, width, channels)
-    measures = distortion(original, picture)
-    reconstruction_figure(
-        run.folder / "figures" / f"{job.name}.png",
-        original,
-        picture,
-        [(step, psnr_of_loss(losses[index])) for step, losses in history],
-        title=f"{job.name}: {weights} weights ({percent:.2f}% of raw size), "
-        f"{measures['psnr']:.2f} dB",
-    )
-    # JSON has no NaN: what an image is too small for is null.
-    finite = {name: value if math.isfinite(value) else None for name, value in measures.items()}
-    return {"percent": percent, **finite}, picture

@@ -1,11 +1,13 @@
 """Generation as in the thesis: a decoder learns to draw a data set from latents."""
 
+import contextlib
 import hashlib
 import logging
 import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -20,6 +22,7 @@ from dfm_flax.runs import Run
 from dfm_flax.tasks.generation.drawing import draw, encode
 from dfm_flax.tasks.generation.losses import make_loss
 from dfm_flax.tasks.generation.model import ImageShape, initial_params, make_generator
+from dfm_flax.tasks.generation.settings import check_settings
 from dfm_flax.tasks.generation.step import GenerationState, make_generation_step
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
@@ -51,7 +54,7 @@ def initial_state(
             )
         ema = params if config.optimizer.ema_decay else None
         return GenerationState(
-            np.zeros((), np.int32), step_rng, params, optimizer.init(params), ema, table
+            jnp.zeros((), jnp.int32), step_rng, params, optimizer.init(params), ema, table
         )
 
     return jax.tree.map(np.array, jax.jit(create)(jax.random.PRNGKey(config.seed)))
@@ -71,8 +74,7 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or data cannot be used.
     """
-    from dfm_flax.training.writers import create_writers  # brings TensorFlow
-
+    check_settings(config)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     if training.images_every < 1 or training.images_every % training.log_every:
@@ -86,9 +88,10 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     rates = make_rates(config)
     optimizer = make_grouped_optimizer(config.optimizer, rates)
     run = Run(workdir)
+    checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
     images = open_images(run, config)
     shape = ImageShape(*images.shape[1:])
-    model = make_generator(config.model, shape)
+    model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
     if config.model.latents == "table":
         check_memory(len(images), config.model.latent_size)
     loss, figures = make_loss(model, config, shape)
@@ -102,20 +105,49 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
         ema_decay=config.optimizer.ema_decay,
     )
     state = initial_state(model, optimizer, config, shape, len(images))
-    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    log.info("%s: %d weights, %d images of %s", run.folder, weights, len(images), shape)
-    checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
-    writer, tensorboard = create_writers(run.folder)
+    weights = {name: num_weights(state.params[name]) for name in state.params}
+    log.info("%s: %d images of %s, weights: %s", run.folder, len(images), shape, weights)
+
+    with run.lock():
+        # Only now, so that settings that turned out wrong can be corrected.
+        start(run, config, images)
+        from dfm_flax.training.writers import create_writers
+
+        writer, tensorboard = create_writers(run.folder)
+        on_log = _make_on_log(config, figures, rates, model, images, writer, tensorboard)
+        with contextlib.closing(checkpoints), contextlib.closing(writer):
+            begin = time.perf_counter()
+            state, _ = train_loop(
+                step, state, images, schedule, checkpoints, names=figures, on_log=on_log
+            )
+            log.info("trained for %.0f s", time.perf_counter() - begin)
+        mse = reconstruction_error(model, state, images)
+        result = {
+            "name": config.model.name,
+            "weights": sum(weights.values()),
+            "steps": int(state.step),
+            "epochs": int(state.step) * training.batch_size / len(images),
+            "mse": mse,
+            "psnr": psnr_of_loss(4 * mse),
+        }
+        run.write_results([result])
+    return [result]
+
+
+def _make_on_log(config, figures, rates, model, images, writer, tensorboard):
+    training = config.training
 
     def on_log(progress: Progress) -> dict[str, str]:
         values = dict(zip(figures, map(float, progress.losses), strict=True))
         psnr = psnr_of_loss(values["reconstruction"])
+        steps_left = training.num_steps - progress.step
         scalars = {
             **values,
             "psnr": psnr,
             "epoch": progress.step * training.batch_size / len(images),
             **{f"rate/{name}": float(rate(progress.step - 1)) for name, rate in rates.items()},
             "steps_per_second": progress.steps_per_second,
+            "minutes_left": steps_left / progress.steps_per_second / 60,
         }
         writer.write_scalars(progress.step, scalars)
         if progress.step % training.images_every == 0:
@@ -123,26 +155,11 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
             tensorboard.write_images(progress.step, pictures)
         return {"loss": f"{values['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
 
-    begin = time.perf_counter()
-    try:
-        state, _ = train_loop(
-            step, state, images, schedule, checkpoints, names=figures, on_log=on_log
-        )
-        log.info("trained for %.0f s", time.perf_counter() - begin)
-    finally:
-        writer.close()
-        checkpoints.close()
-    mse = reconstruction_error(model, state, images)
-    result = {
-        "name": config.model.name,
-        "weights": weights,
-        "steps": int(state.step),
-        "epochs": int(state.step) * training.batch_size / len(images),
-        "mse": mse,
-        "psnr": psnr_of_loss(4 * mse),
-    }
-    run.write_results([result])
-    return [result]
+    return on_log
+
+
+def num_weights(params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def make_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
@@ -154,22 +171,34 @@ def make_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
 
 
 def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
-    """Starts a run, or checks that it goes on with the same config and images; the images."""
+    """The images [N, H, W, C] of a config's data set.
+
+    Raises:
+      UsageError: the run was started with another config, or with other images.
+    """
     if run.started:
         run.check_same(config)
     images = load_image_set(**config.data).images
-    facts = {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
-    if run.started:
-        if run.read_json("data.json") != facts:
-            raise UsageError(
-                f"{run.folder} was started with other images than {config.data.name} has now; "
-                "restore them, or use another --workdir"
-            )
-        return images
-    run.create()
-    run.write_json("data.json", facts)
-    run.write_config(config)
+    if run.started and run.read_json("data.json") != _facts(images):
+        raise UsageError(
+            f"{run.folder} was started with other images than {config.data.name} has now; "
+            "restore them, or use another --workdir"
+        )
     return images
+
+
+def start(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
+    """Writes what tells a new run's images, and its config; a run that was started is left."""
+    if run.started:
+        run.check_same(config)
+        return
+    run.create()
+    run.write_json("data.json", _facts(images))
+    run.write_config(config)
+
+
+def _facts(images: NDArray[np.uint8]) -> dict:
+    return {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
 
 
 def draw_progress(model: ImageGenerator, state: GenerationState, images: NDArray) -> dict:
@@ -201,6 +230,6 @@ def reconstruction_error(model: ImageGenerator, state: GenerationState, images: 
     if state.table is None:
         latents = encode(model, state.averaged_params, images)
     else:
-        latents = state.table.latents[: len(images)]
+        latents = np.asarray(state.table.latents[: len(images)])
     drawn = draw(model, state.averaged_params, latents, *images.shape[1:3])
     return float(np.mean((drawn - images / np.float32(255)) ** 2))

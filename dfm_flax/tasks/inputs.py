@@ -2,15 +2,17 @@
 
 import itertools
 import logging
-import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from ml_collections import ConfigDict
 
 from dfm_flax.data.images import Image, prepare, read_image
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.runs import Run
 
@@ -31,25 +33,34 @@ class Job:
 
 def make_jobs(images: list[Image], seeds: tuple[int, ...]) -> list[Job]:
     """Every image with every seed."""
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise UsageError(
-            f"--config.seeds={seeds}: give one or more different numbers, none negative"
+            f"--config.seeds={seeds}: give one or more different numbers from 0 to {2**32 - 1}"
         )
     return [Job(image, seed) for image, seed in itertools.product(images, seeds)]
 
 
 def open_images(run: Run, config: ConfigDict) -> list[Image]:
-    """Starts a run, or checks that it was started with this config; returns its images."""
+    """The images of a run that goes on with the same config, or those that a new one will have.
+
+    Nothing is written: `start` does that, when all else is found right.
+    """
     if run.started:
         run.check_same(config)
         return stored_images(run)
-    images = _read_images(config.data)
+    return _read_images(config.data)
+
+
+def start(run: Run, config: ConfigDict, images: list[Image]) -> None:
+    """Writes images and config of a new run; a run that was started with this config is left."""
+    if run.started:
+        run.check_same(config)
+        return
     run.create()
+    pixels: dict[str, Any] = {str(i): _to_integers(image) for i, image in enumerate(images)}
     with atomic_path(run.folder / "images.npz") as path:
-        arrays: dict[str, Any] = {image.name: _integers(image) for image in images}
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, names=np.array([image.name for image in images]), **pixels)
     run.write_config(config)
-    return stored_images(run)  # as a resumed run will see them: resizing leaves no whole levels
 
 
 def stored_images(run: Run) -> list[Image]:
@@ -57,26 +68,68 @@ def stored_images(run: Run) -> list[Image]:
     file = run.folder / "images.npz"
     try:
         with np.load(file) as arrays:
-            return [_from_integers(name, arrays[name]) for name in arrays.files]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from error
+            names = arrays["names"].tolist()
+            return [_from_integers(name, arrays[str(i)]) for i, name in enumerate(names)]
+    except Exception as error:  # NumPy answers damaged bytes with nearly any exception
+        raise UsageError(
+            f"{file}: cannot be read: {one_line(error)}; restore it, or use another --workdir"
+        ) from error
 
 
 def _read_images(data: ConfigDict) -> list[Image]:
-    if not data.images:
-        raise UsageError("no image given; use --config.data.images=FILE,FILE or sample:astronaut")
     if len(data.crop) not in (0, 2):
         raise UsageError(f"--config.data.crop={data.crop}: give height,width or () for none")
     images: list[Image] = []
-    for source in data.images:
+    for source in _list_files(data.images):
         image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
         if image.had_alpha:
             log.warning("%s: transparency is shown over white", source)
-        images.append(replace(image, name=_unused(image.name, {other.name for other in images})))
-    channels = {image.pixels.shape[-1] for image in images}
-    if len(channels) > 1:
-        raise UsageError("grey and colour images cannot be trained together; give each a --workdir")
+        name = _unused(_file_name(image.name), {other.name for other in images})
+        # As a resumed run will see them: resizing leaves values between the levels.
+        images.append(_from_integers(name, _to_integers(image)))
+    grey = [image.name for image in images if image.pixels.shape[-1] == 1]
+    if grey and len(grey) < len(images):
+        raise UsageError(
+            "grey and colour images cannot be trained together; give each a --workdir "
+            f"(grey: {', '.join(grey)})"
+        )
     return images
+
+
+def _list_files(sources: Sequence[str]) -> list[str]:
+    """Image files and samples, with the images in a folder, by name, in place of the folder.
+
+    Files count as images by their suffix; others but hidden ones are named as left out.
+
+    Raises:
+      UsageError: there are none.
+    """
+    formats = PIL.Image.registered_extensions()
+    suffixes = {suffix for suffix, name in formats.items() if name in PIL.Image.OPEN}
+    files = []
+    for source in sources:
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            files.append(source)
+            continue
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        images = [entry for entry in entries if entry.suffix.lower() in suffixes]
+        left_out = [entry.name for entry in entries if entry not in images]
+        if not images:
+            raise UsageError(f"{source}: no images in this folder")
+        if left_out:
+            log.warning("%s: left out, as they are no images: %s", source, ", ".join(left_out))
+        files += map(str, images)
+    if not files:
+        raise UsageError(
+            "no image given; use --config.data.images=FILE,FILE or =FOLDER or =sample:astronaut"
+        )
+    return files
+
+
+def _file_name(name: str) -> str:
+    """A name that any file system takes, with room for what is added to it, and is UTF-8."""
+    return name.encode(errors="replace")[:200].decode(errors="ignore")
 
 
 def _unused(name: str, taken: set[str]) -> str:
@@ -84,11 +137,13 @@ def _unused(name: str, taken: set[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _integers(image: Image) -> np.ndarray:
+def _to_integers(image: Image) -> np.ndarray:
     dtype = np.uint8 if image.levels == 255 else np.uint16
     return np.rint(image.pixels * image.levels).astype(dtype)
 
 
 def _from_integers(name: str, values: np.ndarray) -> Image:
+    if values.ndim != 3 or values.shape[-1] not in (1, 3):
+        raise ValueError(f"{name} is no image but {values.shape}")
     levels = int(np.iinfo(values.dtype).max)
     return Image((values / levels).astype(np.float32), levels, name)

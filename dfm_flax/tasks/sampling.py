@@ -20,7 +20,7 @@ from dfm_flax.tasks.generation.drawing import draw, encode
 from dfm_flax.tasks.generation.inversion import invert
 from dfm_flax.tasks.generation.model import ImageShape, initial_params, make_generator
 from dfm_flax.tasks.priors import PRIORS, Mixture, fit_prior, standard_normal
-from dfm_flax.training.checkpoints import restore_parts
+from dfm_flax.training.parts import restore_parts
 
 Images = NDArray[np.float32]
 
@@ -76,7 +76,7 @@ def load_generator(workdir: str | Path) -> Generator:
         raise UsageError(f"{run.folder}: a run of task {config.get('task')!r}, not of a generator")
     num_images, *size = run.read_json("data.json")["shape"]
     shape = ImageShape(*size)
-    model = make_generator(config.model, shape)
+    model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
     abstract = jax.eval_shape(
         lambda rng: initial_params(model, rng, config.model.latent_size, shape),
         jax.random.PRNGKey(0),
@@ -135,8 +135,8 @@ def interpolate(
     if num < 2:
         raise UsageError(f"{num} steps: an interpolation has at least its two ends")
     centre = generator.latents.mean(axis=0)
-    ends = generator.latents[[first, second]] - centre
-    return decode(generator, centre + great_circle(*ends, num), size)
+    start, end = generator.latents[[first, second]] - centre
+    return decode(generator, centre + great_circle(start, end, num), size)
 
 
 def great_circle(first: NDArray, second: NDArray, num: int) -> NDArray:

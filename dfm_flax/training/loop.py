@@ -3,8 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.step import first_replica, make_train_steps, replicate
 
@@ -38,6 +38,8 @@ class Schedule:
     def __post_init__(self):
         if min(self.num_steps, self.log_every, self.checkpoint_every) < 1:
             raise UsageError("num_steps, log_every and checkpoint_every must be at least 1")
+        if self.num_steps >= 2**31:
+            raise UsageError(f"num_steps={self.num_steps} is more than 32 bits count")
         if self.checkpoint_every % self.log_every:
             raise UsageError(
                 f"checkpoint_every={self.checkpoint_every} is not a multiple of "
@@ -46,9 +48,13 @@ class Schedule:
 
 
 class Interrupted(DfmError):
-    """The run was asked to stop; it has saved a checkpoint."""
+    """The run was asked to stop by a signal; it has saved a checkpoint."""
 
-    exit_code = 130
+    def __init__(self, number: signal.Signals, step: int):
+        super().__init__(
+            f"stopped by {number.name} at step {step}, saved; the same command goes on"
+        )
+        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -102,9 +108,12 @@ def train(
     train_steps = make_train_steps(step)
     state, data = replicate(state), replicate(data)
     done = start
-    bar = tqdm(total=schedule.num_steps, initial=start, unit="step", dynamic_ncols=True)
-    with bar, _stop_requests() as stop_requested:
-        while done < schedule.num_steps:
+    # Shown on a terminal only: in a file it would be noise between the log's lines.
+    bar = tqdm(
+        total=schedule.num_steps, initial=start, unit="step", dynamic_ncols=True, disable=None
+    )
+    with bar, stop_requests() as stop_requested:
+        while done < schedule.num_steps and not stop_requested():
             count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
             clock = time.perf_counter()
             state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
@@ -115,16 +124,14 @@ def train(
             rate = count / (time.perf_counter() - clock)
             bar.set_postfix(on_log(Progress(done, losses, rate, state)), refresh=False)
             bar.update(count)
-            stop = stop_requested()
-            if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_steps:
+            if done % schedule.checkpoint_every == 0:
                 checkpoints.save(done, first_replica(state), history)
-            if stop and done < schedule.num_steps:
-                checkpoints.wait()
-                raise Interrupted(
-                    f"stopped by {stop} at step {done}, saved; the same command goes on"
-                )
-    state = first_replica(state)
-    checkpoints.wait()
+        state = first_replica(state)
+        checkpoints.save(done, state, history)
+        checkpoints.wait()
+        stop = stop_requested()
+    if stop:
+        raise Interrupted(stop, done)
     return state, history
 
 
@@ -153,25 +160,3 @@ def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkp
         f"{what} is not finite: training diverged; {kept_text}. "
         "Try a smaller --config.optimizer.learning_rate in a new --workdir"
     )
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], str]]:
-    """Turns the first SIGINT or SIGTERM into a request; a second SIGINT acts as usual."""
-    received: list[str] = []
-
-    def request(number, frame):
-        received.append(signal.Signals(number).name)
-        signal.signal(number, previous[number])
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    try:
-        previous = {number: signal.signal(number, request) for number in numbers}
-    except ValueError:  # not the main thread: signals are somebody else's
-        yield lambda: ""
-        return
-    try:
-        yield lambda: received[0] if received else ""
-    finally:
-        for number in numbers:
-            signal.signal(number, previous[number])

@@ -61,10 +61,27 @@ def make_grouped_optimizer(
 
 def _with_rate(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
     optimizers = {
-        "adam": lambda: optax.adam(rate, b1=config.b1, b2=config.b2),
-        "soap": lambda: soap(rate, b1=config.b1, b2=config.b2, refresh_every=config.refresh_every),
+        "adam": lambda: optax.adam(rate, **_decays(config)),
+        "soap": lambda: soap(rate, **_decays(config), refresh_every=_refresh_every(config)),
     }
     return _choose("optimizer.name", config.name, optimizers)()
+
+
+def _decays(config: ConfigDict) -> dict[str, float]:
+    decays = {"b1": config.b1, "b2": config.b2}
+    if not all(0 <= decay < 1 for decay in decays.values()):
+        raise UsageError(f"optimizer: b1={config.b1}, b2={config.b2} must be from 0 to below 1")
+    return decays
+
+
+def _refresh_every(config: ConfigDict) -> int:
+    steps = config.get("refresh_every", 0)
+    if steps < 1:
+        raise UsageError(
+            "optimizer.name='soap' needs optimizer.refresh_every in the config file: "
+            "the steps between refreshes of the eigenbases, such as 20"
+        )
+    return steps
 
 
 def _choose(setting: str, name: str, choices: dict):

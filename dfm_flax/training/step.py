@@ -17,7 +17,8 @@ DEVICES = "devices"  # the name of the pmap axis
 LossFn = Callable[
     [Any, Any, jax.Array], jax.Array
 ]  # (params, data, rng) -> loss of this device's shard
-StepFn = Callable[[TrainState, Any], tuple[TrainState, jax.Array]]
+# Of a TrainState, or another state with `step` and `params`.
+StepFn = Callable[[Any, Any], tuple[Any, jax.Array]]
 
 
 def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> StepFn:
@@ -91,7 +92,7 @@ def shard(batch: jax.Array) -> jax.Array:
 def check_divides(batch_size: int, num_devices: int) -> None:
     """Raises UsageError for a batch that cannot be split evenly over the devices."""
     if batch_size % num_devices or batch_size < 1:
-        below = batch_size // num_devices * num_devices
+        below = max(0, batch_size // num_devices * num_devices)
         choices = f"{below} or {below + num_devices}" if below else f"{num_devices}"
         raise UsageError(
             f"a batch of {batch_size} does not divide over {num_devices} devices; "

@@ -83,10 +83,35 @@ def test_machine_is_tanh_of_the_composed_layers():
 def test_per_layer_spreads_three_values():
     assert per_layer((1, 2, 3), 5) == [1, 2, 2, 2, 3]
     assert per_layer((1, 2, 3), 2) == [1, 3]
-    assert per_layer(7, 3) == [7, 7, 7]
+    assert per_layer(7, 3) == per_layer((7,), 3) == [7, 7, 7]
 
 
 @pytest.mark.parametrize(("setting", "depth"), [((1, 2), 4), (1, 1)])
 def test_settings_that_do_not_fit_are_refused(setting, depth):
     with pytest.raises(ValueError, match="layer"):
         per_layer(setting, depth)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 1}, "at least 2 layers"),
+        ({"width": 0}, "at least 1"),
+        ({"channels": 0}, "at least 1"),
+        ({"max_frequencies": 0}, "at least 1"),
+        ({"max_frequencies": (1, 0, 1)}, "at least 1"),
+        ({"variances": (1.0, 1.0)}, "one value or three"),
+        ({"variances": -1e-3}, "cannot be negative"),
+        ({"variances": (0.1, float("nan"), 0.1)}, "cannot be negative"),
+        ({"extent": 0.0}, "not above 0"),
+        ({"extent": float("inf")}, "not above 0"),
+        ({"width": 26}, "3,489,660,902 weights"),
+    ],
+)
+def test_machines_that_make_no_sense_are_refused_when_made(settings, message):
+    with pytest.raises(ValueError, match=message):
+        FourierMachine(**({"depth": 3, "width": 4} | settings))
+
+
+def test_a_wide_additive_machine_is_no_problem():
+    FourierMachine(depth=3, width=200, additive=True)

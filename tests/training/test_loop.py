@@ -78,8 +78,9 @@ def test_a_signal_saves_off_schedule_and_the_run_goes_on_to_the_same_end(tmp_pat
         return {}
 
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 15"):
+    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 15") as raised:
         run(DATA, checkpoints, Schedule(40, 5, 20), interrupt)
+    assert raised.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is handler
     assert checkpoints.newest_step() == 15
     resumed = run(DATA, checkpoints, Schedule(40, 5, 20))
@@ -90,7 +91,19 @@ def test_a_signal_saves_off_schedule_and_the_run_goes_on_to_the_same_end(tmp_pat
     assert resumed[1] == expected[1]
 
 
-@pytest.mark.parametrize("numbers", [(0, 1, 1), (10, 0, 1), (10, 3, 10), (10, 5, 0)])
+def test_a_signal_in_the_last_steps_is_no_less_a_request_to_stop(checkpoints):
+    def interrupt(progress):
+        if progress.step == 40:
+            signal.raise_signal(signal.SIGINT)
+        return {}
+
+    with pytest.raises(Interrupted, match="stopped by SIGINT at step 40") as raised:
+        run(DATA, checkpoints, Schedule(40, 5, 20), interrupt)
+    assert raised.value.exit_code == 130
+    assert checkpoints.newest_step() == 40
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (10, 0, 1), (10, 3, 10), (10, 5, 0), (2**31, 1, 1)])
 def test_schedules_that_make_no_sense(numbers):
     with pytest.raises(UsageError):
         Schedule(*numbers)

@@ -48,6 +48,10 @@ def test_warm_up_rises_to_the_rate_and_then_decays_to_the_end():
         ({"schedule": "cosin"}, "optimizer.schedule='cosin' is not one of constant"),
         ({"learning_rate": 0.0}, "learning rates"),
         ({"warmup_steps": 100}, "warmup_steps=100"),
+        ({"b1": 1.0}, "b1=1.0, b2=0.999 must be from 0 to below 1"),
+        ({"b2": -0.1}, "b1=0.9, b2=-0.1 must be from 0 to below 1"),
+        ({"name": "soap"}, "needs optimizer.refresh_every"),
+        ({"name": "soap", "refresh_every": 0}, "needs optimizer.refresh_every"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(changes, message):

@@ -111,7 +111,7 @@ def test_each_device_works_on_its_part_of_the_batch():
 
 @pytest.mark.parametrize(
     ("batch", "devices", "message"),
-    [(65, 2, "64 or 66"), (1, 4, "batch_size=4"), (0, 2, "does not divide")],
+    [(65, 2, "64 or 66"), (1, 4, "batch_size=4"), (0, 2, "batch_size=2"), (-4, 2, "batch_size=2")],
 )
 def test_batches_that_do_not_divide_are_refused(batch, devices, message):
     with pytest.raises(UsageError, match=message):

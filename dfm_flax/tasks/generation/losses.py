@@ -23,16 +23,16 @@ def make_loss(
     """The loss of a model under a config, and the names of its figures."""
     size = config.training.batch_size, config.model.latent_size
     if config.model.name == "vae":
-        loss = _elbo_loss(model, shape, size, config.model.likelihood)
+        loss = _elbo_loss(model, shape, size, config.loss.likelihood)
         return loss, ("loss", "reconstruction", "divergence")
-    pixels, jitter = config.training.pixels, config.training.jitter
+    pixels, jitter = _pixels_and_jitter(config.training)
     if not 0 <= pixels <= shape.height * shape.width:
         raise UsageError(
             f"--config.training.pixels={pixels}: an image has {shape.height * shape.width}; "
             "0 takes them all"
         )
-    if jitter < 0 or (jitter and config.model.name != "dfm"):
-        raise UsageError(f"--config.training.jitter={jitter}: 0 or, for 'dfm' only, more")
+    if jitter < 0:
+        raise UsageError(f"--config.training.jitter={jitter}: in pixels, 0 or more")
     penalty, noise = config.loss.latent_penalty, config.loss.latent_noise
     if min(penalty, noise) < 0:
         raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
@@ -47,31 +47,23 @@ def _penalised_loss(model, shape: ImageShape, size, config: ConfigDict):
 
     over M images of N pixels; |.|^2 sums over the channels of a colour in [-1, 1], and over
     the entries of a latent. With `pixels` > 0 the sum over j runs over so many random pixels,
-    stratified and the same for the whole batch, which makes it an estimate of the whole.
+    stratified and the same for the whole batch, which makes it an estimate of the whole. With
+    `jitter` > 0 their positions are moved by up to so many pixels to each side, and y is
+    interpolated: that says what the images are like between their pixels.
 
     `noise` is the standard deviation of Gaussian noise on the latents that are decoded. Up to
     constants 4.8 is then the variational bound of a posterior N(z_i, noise^2) under the prior
     N(0, I) and a likelihood of variance N lambda: its divergence is |z_i|^2 / 2.
     """
-    pixels, jitter = config.training.pixels, config.training.jitter
+    pixels, jitter = _pixels_and_jitter(config.training)
     penalty, noise = config.loss.latent_penalty, config.loss.latent_noise
     everything = jnp.arange(shape.height * shape.width)
     target = Target(None, shape.height, shape.width)
 
     def loss(params, rows, images, rng):
         noise_rng, pixel_rng, jitter_rng = jax.random.split(rng, 3)
-        normal = shard(jax.random.normal(noise_rng, size))
-        if rows is not None:
-            latents, decoded = rows, rows + noise * normal
-            norm = latents**2
-        elif model.variational:
-            latents, log_variance = _apply(model, params, images, method="posterior")
-            decoded = latents + jnp.exp(log_variance / 2) * normal
-            norm = latents**2 + jnp.exp(log_variance) - 1 - log_variance
-        else:
-            latents = _apply(model, params, images, method="encode")
-            decoded = latents + noise * normal
-            norm = latents**2
+        latents = rows if rows is not None else _apply(model, params, images, method="encode")
+        decoded = latents + noise * shard(jax.random.normal(noise_rng, size))
         index = target.draw(pixel_rng, pixels, stratified=True) if pixels else everything
         if jitter:
             shift = jax.random.uniform(jitter_rng, (len(index), 2), minval=-jitter, maxval=jitter)
@@ -82,7 +74,7 @@ def _penalised_loss(model, shape: ImageShape, size, config: ConfigDict):
             colours = _decode(model, params, decoded, index, shape)
             error = colours - _flatten(images)[:, index]
         reconstruction = jnp.mean(jnp.sum(error**2, axis=-1))
-        norm = jnp.mean(jnp.sum(norm, axis=-1))
+        norm = jnp.mean(jnp.sum(latents**2, axis=-1))
         total = reconstruction + penalty * norm
         return total, jnp.stack([total, reconstruction / shape.channels, penalty * norm])
 
@@ -117,6 +109,11 @@ def _elbo_loss(model, shape: ImageShape, size, likelihood: str):
         return total, jnp.stack([total, jnp.mean((colours - pixels) ** 2), divergence])
 
     return loss
+
+
+def _pixels_and_jitter(training: ConfigDict) -> tuple[int, float]:
+    """What only makes sense for functions of the position."""
+    return training.get("pixels", 0), training.get("jitter", 0.0)
 
 
 def _apply(model, params, *arguments, method):

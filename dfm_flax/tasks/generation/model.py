@@ -7,13 +7,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.models.decoders import FourierDecoder, PixelDecoder
 from dfm_flax.models.generator import ImageGenerator
-from dfm_flax.models.mlp import ACTIVATIONS, Encoder
-
-MODELS = ("dfm", "autoencoder", "vae")
+from dfm_flax.models.mlp import Encoder
 
 
 @dataclass(frozen=True)
@@ -25,42 +23,39 @@ class ImageShape:
     channels: int
 
 
-def make_generator(config: ConfigDict, shape: ImageShape) -> ImageGenerator:
-    """The model `config.name`.
+def make_generator(config: ConfigDict, shape: ImageShape, likelihood: str = "") -> ImageGenerator:
+    """The model of a `model` section that has passed `settings.check_settings`.
 
     'dfm': latents to machines. 'autoencoder': the same with a perceptron straight to pixels.
     'vae': the latter as a variational autoencoder. `config.latents` is 'table' or 'encoder'.
 
+    Args:
+      likelihood: of a variational autoencoder; 'gaussian' has a learned variance.
+
     Raises:
-      UsageError: a setting is unknown, or settings do not fit together.
+      UsageError: sizes of the machine make no sense.
     """
-    _check_choice("name", config.name, MODELS)
-    _check_choice("latents", config.latents, ("table", "encoder"))
-    _check_choice("activation", config.activation, ACTIVATIONS)
-    _check_choice("initialization", config.initialization, ("plain", "sane"))
     if config.latent_size < 1:
         raise UsageError(f"--config.model.latent_size={config.latent_size}: at least 1")
-    variational = config.name == "vae" or config.get("variational", False)
-    if variational and config.latents != "encoder":
-        raise UsageError("a VAE has an encoder: use --config.model.latents=encoder")
-    if config.name == "vae":
-        _check_choice("likelihood", config.likelihood, ("bernoulli", "gaussian"))
-    plain = config.initialization == "plain"
+    plain = config.get("initialization") == "plain"
     decoder: nn.Module
     if config.name == "dfm":
+        try:
+            machine = FourierMachine(channels=shape.channels, **config.machine)
+        except ValueError as error:
+            raise UsageError(f"config.model.machine: {one_line(error)}") from error
         decoder = FourierDecoder(
-            FourierMachine(channels=shape.channels, **config.machine),
+            machine,
             config.hidden,
             config.activation,
             config.variance,
             sane=not plain,
         )
     else:
-        if plain:
-            raise UsageError(f"--config.model.initialization=plain is not for {config.name!r}")
         decoder = PixelDecoder(
             shape.height, shape.width, shape.channels, config.hidden, config.activation
         )
+    variational = config.name == "vae"
     encoder = None
     if config.latents == "encoder":
         encoder = Encoder(
@@ -69,12 +64,8 @@ def make_generator(config: ConfigDict, shape: ImageShape) -> ImageGenerator:
             config.activation,
             config.variance if plain else 0.0,
         )
-    return ImageGenerator(
-        decoder,
-        encoder,
-        variational=variational,
-        learned_variance=config.name == "vae" and config.likelihood == "gaussian",
-    )
+    learned_variance = variational and likelihood == "gaussian"
+    return ImageGenerator(decoder, encoder, variational, learned_variance)
 
 
 def initial_params(
@@ -88,10 +79,3 @@ def initial_params(
         model.decode(jnp.zeros((1, latent_size)), jnp.zeros(1, int), shape.height, shape.width)
 
     return model.init(rng, method=touch)["params"]
-
-
-def _check_choice(setting: str, value: str, choices) -> None:
-    if value not in choices:
-        raise UsageError(
-            f"--config.model.{setting}={value!r} is not one of {', '.join(map(str, choices))}"
-        )

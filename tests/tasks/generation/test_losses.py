@@ -30,10 +30,9 @@ def settings(name="dfm", latents="table", **changes):
         "activation": "tanh",
         "initialization": "sane",
         "variance": 1.0,
-        "likelihood": "bernoulli",
         "machine": {"depth": 2, "width": 3, "variances": 0.3},
     }
-    config.loss = {"latent_penalty": 0.5, "latent_noise": 0.0}
+    config.loss = {"latent_penalty": 0.5, "latent_noise": 0.0, "likelihood": "bernoulli"}
     config.training = {"batch_size": 6, "pixels": 0, "jitter": 0.0}
     config.update_from_flattened_dict(changes)
     return config
@@ -41,7 +40,7 @@ def settings(name="dfm", latents="table", **changes):
 
 def evaluate(config, rows=ROWS, params_changes=None, seeds=1):
     """The mean figures of the loss on one device over some seeds, the model, its parameters."""
-    model = make_generator(config.model, SHAPE)
+    model = make_generator(config.model, SHAPE, config.loss.likelihood)
     params = initial_params(model, jax.random.PRNGKey(0), 2, SHAPE) | (params_changes or {})
     loss, names = make_loss(model, config, SHAPE)
     rngs = jax.random.split(jax.random.PRNGKey(1), seeds)
@@ -101,7 +100,7 @@ def test_noise_is_added_to_what_is_decoded_and_not_to_what_is_penalised():
 def test_a_bernoulli_bound_is_its_expectation():
     """With a constant posterior of one latent that moves nothing: nothing is random."""
     config = settings("vae", "encoder")
-    model = make_generator(config.model, SHAPE)
+    model = make_generator(config.model, SHAPE, config.loss.likelihood)
     params = jax.tree.map(np.zeros_like, initial_params(model, jax.random.PRNGKey(0), 2, SHAPE))
     logits = RNG.normal(size=60).astype(np.float32)
     params["decoder"]["mlp"]["layer_1"]["bias"] = logits
@@ -125,8 +124,8 @@ def kullback_leibler(mean, deviation):
 
 
 def test_a_gaussian_bound_has_the_learned_variance():
-    config = settings("vae", "encoder", **{"model.likelihood": "gaussian"})
-    model = make_generator(config.model, SHAPE)
+    config = settings("vae", "encoder", **{"loss.likelihood": "gaussian"})
+    model = make_generator(config.model, SHAPE, config.loss.likelihood)
     params = jax.tree.map(np.zeros_like, initial_params(model, jax.random.PRNGKey(0), 2, SHAPE))
     params["log_variance"] = np.float32(-0.8)
     figures, *_ = evaluate(config, None, params)
@@ -146,4 +145,4 @@ def test_a_gaussian_bound_has_the_learned_variance():
 def test_settings_that_cannot_be_used_are_refused(changes, message):
     config = settings(**changes)
     with pytest.raises(UsageError, match=message):
-        make_loss(make_generator(config.model, SHAPE), config, SHAPE)
+        make_loss(make_generator(config.model, SHAPE, config.loss.likelihood), config, SHAPE)

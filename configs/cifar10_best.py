@@ -1,0 +1,65 @@
+"""Draft."""
+
+from ml_collections import ConfigDict
+
+
+def get_config(name: str = "dfm") -> ConfigDict:
+    config = ConfigDict()
+    config.task = "generate"
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.name = "cifar10"
+    config.data.split = "all"
+    config.data.data_dir = ""
+    config.data.size = 0
+
+    config.model = ConfigDict()
+    config.model.name = name
+    config.model.latent_size = 120
+    config.model.latents = "encoder"
+    config.model.encoder_hidden = (512, 512)
+    config.model.hidden = (512, 512)
+    config.model.activation = "relu"
+    if name == "dfm":
+        config.model.initialization = "sane"
+        config.model.variance = 0.1
+        config.model.machine = ConfigDict()
+        config.model.machine.depth = 3
+        config.model.machine.width = 16
+        config.model.machine.max_frequencies = (8, 1, 1)
+        config.model.machine.variances = (0.35, 0.06, 0.05)
+        config.model.machine.additive = (True, True, True)
+        config.model.machine.normalize = True
+        config.model.machine.residual = False
+        config.model.machine.extent = 0.7
+
+    config.loss = ConfigDict()
+    if name == "vae":
+        config.loss.likelihood = "bernoulli"
+    else:
+        config.loss.latent_penalty = 1e-3
+        config.loss.latent_noise = 0.1
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.99
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.final_learning_rate = 0.0
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_steps = 200
+    config.optimizer.latent_ratios = (1.0, 1.0)
+    config.optimizer.ema_decay = 0.999
+
+    config.training = ConfigDict()
+    config.training.num_steps = 40_000
+    config.training.batch_size = 64
+    if name == "dfm":
+        config.training.pixels = 196
+        config.training.jitter = 0.0
+    config.training.log_every = 500
+    config.training.images_every = 5_000
+    config.training.checkpoint_every = 5_000
+    config.training.keep_checkpoints = 2
+    return config

@@ -1,0 +1,17 @@
+from .config import load_config as load_config
+from .config import override as override
+from .data.images import prepare as prepare
+from .data.images import read_image as read_image
+from .data.images import write_image as write_image
+from .errors import DfmError as DfmError
+from .errors import UsageError as UsageError
+from .fourier import FourierLayer as FourierLayer
+from .fourier import FourierMachine as FourierMachine
+from .fourier import additive_fourier_series as additive_fourier_series
+from .fourier import fourier_series as fourier_series
+from .fourier import num_weights as num_weights
+from .metrics.distortion import distortion as distortion
+from .metrics.distortion import percent_of_raw_size as percent_of_raw_size
+from .models.siren import Siren as Siren
+from .tasks import compress as compress
+from .tasks.rendering import render as render

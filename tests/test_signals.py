@@ -1,0 +1,81 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dfm_flax.signals import stop_requests
+
+raise_signal = signal.raise_signal
+
+
+def test_the_first_signal_is_the_request_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with stop_requests() as requested:
+        assert requested() is None
+        raise_signal(signal.SIGTERM)
+        assert requested() == signal.SIGTERM
+        raise_signal(signal.SIGTERM)  # a second one does not disturb
+        with pytest.raises(KeyboardInterrupt):  # but Ctrl-C acts as it did before
+            raise_signal(signal.SIGINT)
+        assert requested() == signal.SIGTERM
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_was_ignored_stays_ignored():
+    """As in a script's background job, or under nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requests() as requested:
+            raise_signal(signal.SIGINT)
+            assert requested() is None
+            raise_signal(signal.SIGTERM)
+            raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_outside_the_main_thread_signals_are_somebody_elses():
+    results = []
+
+    def work():
+        with stop_requests() as requested:
+            results.append(requested())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert results == [None]
+
+
+CTRL_C_WHILE_WRITING = """
+import signal, sys
+from dfm_flax.files import atomic_path
+from dfm_flax.signals import exit_on_interrupt
+
+class Swallows:
+    def __del__(self):  # exceptions in here are lost, like those in callbacks of JAX
+        signal.raise_signal(signal.SIGINT)
+
+exit_on_interrupt()
+print("written so far")
+with atomic_path(sys.argv[1]) as path:
+    path.write_text("half")
+    Swallows()
+print("survived")
+"""
+
+
+def test_ctrl_c_ends_a_process_wherever_it_is_and_leaves_no_half_written_file(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", CTRL_C_WHILE_WRITING, str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 130
+    assert process.stdout == "written so far\n"
+    assert process.stderr == "\ndfm: interrupted\n"
+    assert os.listdir(tmp_path) == []
