@@ -104,6 +104,10 @@ def random_weights(tmp_path_factory):
         network = library.FeatureExtractorInceptionV3(
             "random", ["2048", "logits_unbiased"], feature_extractor_weights_path="none"
         )
+    for module in network.modules():  # so that images still differ after some fifty layers
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    torch.nn.init.normal_(network.fc.weight)
     torch.save(network.state_dict(), file)
     return file
 
@@ -145,10 +149,13 @@ def test_the_same_numbers_as_the_librarys_own(random_weights, monkeypatch):
         verbose=False,
         cache=False,
         batch_size=3,
+        save_cpu_ram=True,  # no worker processes
     )
+    distance = expected["frechet_inception_distance"]
+    assert distance > 0.01
     assert frechet_distance(features_a.activations, features_b.activations) == pytest.approx(
-        expected["frechet_inception_distance"], rel=1e-4
+        distance, rel=1e-3
     )
-    assert inception_score(features_a.probabilities, 1).mean == pytest.approx(
-        expected["inception_score_mean"], rel=1e-5
-    )
+    score = expected["inception_score_mean"]
+    assert score > 1.01
+    assert inception_score(features_a.probabilities, 1).mean == pytest.approx(score, rel=1e-4)
