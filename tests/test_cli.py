@@ -1,14 +1,25 @@
 """The command as a user meets it: what it teaches, and each kind of wrong input."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import PIL.Image
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from dfm_flax.cli import main
+from dfm_flax.data.images import read_image
+from dfm_flax.metrics.distortion import psnr
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +63,80 @@ def test_show_prints_the_settings_and_overrides(capsys):
         ["reconstruct", "--workdir=x", "--size=10"],
         ["reconstruct", "--workdir=x", "--scale=-1"],
         ["reconstruct", "--workdir=x", "--config.a=1"],
+        ["train", "--config=configs/compress.py", "--config.model.depth", "5"],
     ],
 )
 def test_bad_usage_exits_with_2(arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
+
+
+WRONG = {
+    "model.depth=1": "config.model: a machine has at least 2 layers, not 1",
+    "model.width=0": "config.model: width, channels and max_frequencies are at least 1",
+    "model.width=30": "weights; use a smaller width",
+    "model.max_frequencies=0": "config.model: width, channels and max_frequencies are at least 1",
+    "model.variances=-1,1,1": "config.model: variances=(-1.0, 1.0, 1.0): they cannot be negative",
+    "optimizer.name=soap": "optimizer.name='soap' needs optimizer.refresh_every",
+    "optimizer.b1=1": "must be from 0 to below 1",
+    "optimizer.learning_rate=-1": "cannot be negative",
+    "optimizer.learning_rate=1e999": "is not a number",
+    "training.sampling=often": "training.sampling='often' is not one of uniform, stratified",
+    "training.batch_size=0": "use --config.training.batch_size=1",
+    "training.keep_checkpoints=0": "keep_checkpoints=0: keep 1 or more",
+    "training.num_steps=3000000000": "more than 32 bits count",
+    "training.log_every=7": "checkpoint_every=10 is not a multiple of log_every=7",
+    "seeds=": "'' is not a list like 0",
+    "seeds=0,0": "different numbers",
+    "seeds=4294967296": "different numbers",
+    "data.images=": "no image given",
+    "data.crop=24": "give height,width",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_settings_without_sense_are_one_line_and_leave_no_run_behind(capsys, tiny, tmp_path, wrong):
+    """So that the same --workdir can be used once they are corrected."""
+    arguments = ["train", *tiny, f"--config.{wrong}", f"--workdir={tmp_path / 'r'}"]
+    assert WRONG[wrong] in one_line_error(capsys, 2, *arguments)
+    assert not (tmp_path / "r").exists()
+
+
+CONFIGS = {
+    "{'task': 'compress'}": "lacks seeds, data.images",
+    "{'rate': 1.0}": "config.task=None is not",
+    "{": "SyntaxError",
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_configs_that_are_none_of_ours(capsys, tmp_path, text):
+    head = "from ml_collections import ConfigDict\ndef get_config(): return "
+    (tmp_path / "c.py").write_text(f"{head}ConfigDict({text})")
+    arguments = ["train", f"--config={tmp_path / 'c.py'}", f"--workdir={tmp_path / 'r'}"]
+    assert CONFIGS[text] in one_line_error(capsys, 2, *arguments)
+    assert not (tmp_path / "r").exists()
+
+
+def test_too_little_memory_is_one_line(capsys, tiny, tmp_path, monkeypatch):
+    def fail(*args):
+        raise MemoryError("Unable to\nallocate")
+
+    monkeypatch.setattr("dfm_flax.tasks.compress.initial_state", fail)
+    line = one_line_error(capsys, 1, "train", *tiny, f"--workdir={tmp_path / 'r'}")
+    assert line == "dfm: not enough memory: Unable to allocate"
+
+
+def test_a_reader_that_has_seen_enough():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dfm_flax", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
 
 
 def test_unknown_key_names_the_near_one(capsys, tiny, tmp_path):
@@ -110,6 +189,13 @@ def test_no_run_to_reconstruct(capsys, tmp_path):
     assert "no run here" in one_line_error(capsys, 2, "reconstruct", f"--workdir={tmp_path}")
 
 
+def scalars(workdir, tag):
+    """What TensorBoard shows: (step, value) pairs."""
+    events = event_accumulator.EventAccumulator(str(workdir), {event_accumulator.TENSORS: 0})
+    events.Reload()
+    return [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+
+
 @pytest.mark.slow
 def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     """Train, look at what is written, run again, change a setting, render at another size."""
@@ -121,9 +207,9 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
         f"--workdir={workdir}",
     ]
     assert main(["train", *arguments]) == 0
-    output = capsys.readouterr()
-    assert "photo_seed0" in output.out
-    assert "step/s" in output.err
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert table[0][:2] == ["image", "seeds"]
+    assert [row[0] for row in table[1:3]] == ["photo", "coffee"]
     results = json.loads((workdir / "results.json").read_text())
     assert [entry["name"] for entry in results] == [
         "photo_seed0",
@@ -139,7 +225,15 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
         assert (workdir / "figures" / f"{entry['name']}.png").stat().st_size > 10_000
         assert entry["steps"] == 60
         assert 5 < entry["psnr"] < 60
-    assert list(workdir.glob("events.out.tfevents*"))
+    stored = read_image(workdir / "reconstructions" / "photo_seed0.png").pixels
+    with np.load(workdir / "images.npz") as arrays:
+        assert results[0]["psnr"] == pytest.approx(psnr(arrays["0"] / 255, stored), abs=1e-4)
+    curve = scalars(workdir, "psnr/photo_seed0")
+    assert [step for step, _ in curve] == list(range(5, 61, 5))
+    assert curve[-1][1] == pytest.approx(results[0]["psnr"], abs=1.5)
+    assert scalars(workdir, "learning_rate") == [(step, np.float32(3e-3)) for step, _ in curve]
+    assert min(value for _, value in scalars(workdir, "steps_per_second")) > 0
+    assert scalars(workdir, "loss")[-1][1] < scalars(workdir, "loss")[0][1]
 
     assert main(["train", *arguments]) == 0  # finished already: the same results again
     assert json.loads((workdir / "results.json").read_text()) == results
@@ -149,6 +243,12 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     assert "model.width: 3 -> 4" in line
     line = one_line_error(capsys, 2, "train", *arguments, "--config.training.num_steps=70")
     assert "training.num_steps: 60 -> 70" in line
+    stored = (workdir / "config.json").read_text()
+    for damaged, message in (("[1]", "cannot be read"), ("{}", "lacks task")):
+        (workdir / "config.json").write_text(damaged)
+        line = one_line_error(capsys, 2, "reconstruct", f"--workdir={workdir}")
+        assert message in line
+    (workdir / "config.json").write_text(stored)
 
     assert main(["reconstruct", f"--workdir={workdir}", "--size=50x20", f"--out={tmp_path}/o"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -156,6 +256,22 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     ]
     with PIL.Image.open(tmp_path / "o" / "photo_seed0_50x20.png") as picture:
         assert picture.size == (50, 20)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_progress_bar_with_rate_and_time_left(tiny, tmp_path):
+    terminal, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path / 'r'}"]
+    process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    assert process.wait() == 0
+    assert re.search(r"100%\|.*60/60 \[\d\d:\d\d<00:00, .*step/s, psnr=", shown.decode())
 
 
 def test_help_needs_no_heavy_import():

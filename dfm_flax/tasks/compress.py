@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from dfm_flax import config as configs
 from dfm_flax.data.images import write_image
@@ -148,10 +149,10 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
                 step, state, target, schedule, checkpoints, names=names, on_log=on_log
             )
             log.info("trained for %.0f s", time.perf_counter() - begin)
-            results = []
-            for i, job in enumerate(jobs):
+            results, steps = [], int(state.step)
+            bar = tqdm(jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
+            for i, job in enumerate(bar):
                 curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
-                steps = int(state.step)
                 entry, picture = evaluate(run, machine, job, machine_params(state, i), curve, steps)
                 results.append(entry)
                 tensorboard.write_images(steps, {job.name: picture[None]})

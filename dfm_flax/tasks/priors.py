@@ -1,5 +1,6 @@
 """Distributions that latents are drawn from, fitted to those of the training images."""
 
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from dfm_flax.files import atomic_path
 
 PRIORS = ("normal", "gaussian", "gmm")
 
-_COMPONENTS = 20
-_FITTED = 20_000  # latents that a mixture is fitted to: more take minutes and change little
-_JITTER = 1e-6  # added to covariances, relative to the largest variance
+_MOST_COMPONENTS = 100
+_LATENTS_A_COMPONENT = 20  # for each entry of a latent: fewer do not tell a covariance
+_JITTER = 1e-5  # added to covariances, relative to the largest variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,8 @@ def fit_prior(kind: str, latents: NDArray, seed: int = 0) -> Mixture:
     """Fits a distribution to latents [N, L].
 
     'normal' is N(0, I) moved and scaled to the mean and deviation of each entry; 'gaussian'
-    has a full covariance; 'gmm' is a mixture of 20 such, fitted by expectation maximisation.
+    has a full covariance; 'gmm' is a mixture of up to 100 such, one for each 20 L latents,
+    fitted by expectation maximisation.
 
     Raises:
       UsageError: another kind, or too few latents.
@@ -92,13 +94,19 @@ def fit_prior(kind: str, latents: NDArray, seed: int = 0) -> Mixture:
     if kind == "gaussian":
         covariance = np.cov(latents.T).reshape(identity.shape)
         return Mixture(np.ones(1), mean, np.linalg.cholesky(covariance + identity)[None])
-    from sklearn.mixture import GaussianMixture  # takes a second to import
+    from sklearn.exceptions import ConvergenceWarning  # takes a second to import
+    from sklearn.mixture import GaussianMixture
 
-    components = min(_COMPONENTS, len(latents) // 2)
-    rng = np.random.default_rng(seed)
-    some = latents[rng.choice(len(latents), min(len(latents), _FITTED), replace=False)]
+    components = len(latents) // (_LATENTS_A_COMPONENT * latents.shape[1])
     mixture = GaussianMixture(
-        components, reg_covar=jitter, init_params="k-means++", random_state=seed
-    ).fit(some)
+        max(1, min(components, _MOST_COMPONENTS)),
+        reg_covar=jitter,
+        init_params="k-means++",
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        # After its 100 rounds a mixture is good, whether they converged or not.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(latents.astype(np.float32))
     factors = np.linalg.cholesky(mixture.covariances_)
     return Mixture(mixture.weights_, mixture.means_, factors)

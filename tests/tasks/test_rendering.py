@@ -1,7 +1,9 @@
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from dfm_flax.errors import UsageError
 from dfm_flax.tasks.rendering import _TILE, render
 
 
@@ -24,3 +26,8 @@ def test_pixels_are_the_model_at_their_centres_over_many_tiles():
 
 def test_one_pixel():
     np.testing.assert_allclose(render(Gradient(), {}, 1, 1), [[[0.5, 0.5, 1]]])
+
+
+def test_more_pixels_than_can_be_counted_are_refused():
+    with pytest.raises(UsageError, match="50000 x 50000 are too many pixels"):
+        render(Gradient(), {}, 50_000, 50_000)

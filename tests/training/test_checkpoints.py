@@ -1,10 +1,11 @@
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 
-from dfm_flax.errors import DfmError
+from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.training.checkpoints import Checkpoints, digest
 
 STATE = {
@@ -90,7 +91,24 @@ def forge_digest(folder):
     progress.write_text(json.dumps({**content, "digest": "0" * 64}))
 
 
-@pytest.mark.parametrize("damage", [flip_bytes, truncate, remove_state, forge_digest])
+def forge_curve(folder):
+    progress = next((folder / "progress").iterdir())
+    progress.write_text(progress.read_text().replace("0.25", "0.26"))
+
+
+def remove_progress(folder):
+    shutil.rmtree(folder / "progress")
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+DAMAGE = [flip_bytes, truncate, remove_state, forge_digest, forge_curve, remove_progress, empty]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_newest_is_told_and_passed_over(tmp_path, caplog, damage):
     saved(tmp_path / "c", 10, 20)
     damage(tmp_path / "c" / "20")
@@ -102,12 +120,13 @@ def test_a_damaged_newest_is_told_and_passed_over(tmp_path, caplog, damage):
     assert digest(restored(tmp_path / "c")[0]) == digest(state(20))
 
 
-def test_all_damaged_is_an_error_that_loses_nothing(tmp_path):
+def test_all_damaged_is_an_error_that_loses_nothing(tmp_path, caplog):
     saved(tmp_path / "c", 10, 20)
     for step in ("10", "20"):
         truncate(tmp_path / "c" / step)
     with pytest.raises(DfmError, match=r"none of the checkpoints \[20, 10\] can be read"):
         restored(tmp_path / "c")
+    assert "going on" not in caplog.text
     assert (tmp_path / "c" / "10").is_dir()
     assert (tmp_path / "c" / "20").is_dir()
 
@@ -119,6 +138,64 @@ def test_a_half_written_checkpoint_is_not_taken(tmp_path):
     assert digest(found) == digest(state(10))
 
 
+def test_what_does_not_belong_there_does_not_matter(tmp_path):
+    saved(tmp_path / "c", 10)
+    (tmp_path / "c" / "notes.txt").write_text("")
+    (tmp_path / "c" / "30").write_text("")
+    (tmp_path / "c" / "best").mkdir()
+    assert digest(restored(tmp_path / "c")[0]) == digest(state(10))
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_reading_only_changes_nothing_under_a_run_that_trains(tmp_path):
+    saved(tmp_path / "c", 10, 20)
+    forge_digest(tmp_path / "c" / "20")
+    (tmp_path / "c" / "30.orbax-checkpoint-tmp" / "state").mkdir(parents=True)  # under way
+    before = files(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "c", read_only=True)
+    found, _ = checkpoints.restore_newest(STATE)
+    checkpoints.close()
+    assert digest(found) == digest(state(10))
+    assert files(tmp_path) == before
+
+
+def test_nothing_is_made_before_it_is_needed(tmp_path):
+    for read_only in (False, True):
+        checkpoints = Checkpoints(tmp_path / "c", read_only=read_only)
+        assert checkpoints.restore_newest(STATE) is None
+        checkpoints.close()
+    assert not (tmp_path / "c").exists()
+
+
+def test_at_least_one_is_kept(tmp_path):
+    with pytest.raises(UsageError, match="keep 1 or more"):
+        Checkpoints(tmp_path / "c", 0)
+
+
+@pytest.mark.parametrize("method", ["save", "wait_until_finished"])
+def test_a_save_that_fails_is_one_line_and_keeps_the_one_before(tmp_path, monkeypatch, method):
+    saved(tmp_path / "c", 10)
+    checkpoints = Checkpoints(tmp_path / "c")
+    checkpoints.restore_newest(STATE)
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left\non device")
+
+    def save_and_wait():
+        checkpoints.save(20, state(20), [])
+        checkpoints.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints._manager, method, fail)
+        with pytest.raises(DfmError, match=r"No space left on device.* those before it are kept"):
+            save_and_wait()
+    checkpoints.close()
+    assert (tmp_path / "c" / "10").is_dir()
+
+
 def test_digest_sees_values_names_types_and_shapes():
     variants = [
         {"a": np.zeros(4, np.float32)},
@@ -127,4 +204,6 @@ def test_digest_sees_values_names_types_and_shapes():
         {"a": np.zeros((2, 2), np.float32)},
         {"a": np.array([0, 0, 0, 1], np.float32)},
     ]
-    assert len({digest(variant) for variant in variants}) == len(variants)
+    digests = {digest(variant) for variant in variants}
+    digests.add(digest(variants[0], [(1, [0.5])]))
+    assert len(digests) == len(variants) + 1
