@@ -60,7 +60,7 @@ def test_show_prints_the_settings_and_overrides(capsys):
         ["trian"],
         ["train", "--config=configs/compress.py"],
         ["train", "--confg=configs/compress.py"],
-        ["reconstruct", "--workdir=x", "--size=10"],
+        ["reconstruct", "--workdir=x", "--size=10x"],
         ["reconstruct", "--workdir=x", "--scale=-1"],
         ["reconstruct", "--workdir=x", "--config.a=1"],
         ["train", "--config=configs/compress.py", "--config.model.depth", "5"],
@@ -133,6 +133,7 @@ def test_a_reader_that_has_seen_enough():
         [sys.executable, "-m", "dfm_flax", "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},  # unbuffered, argparse itself hides the error
     )
     process.stdout.close()
     assert process.stderr.read() == b""

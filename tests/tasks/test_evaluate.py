@@ -33,6 +33,7 @@ def make_run(folder, *assignments):
     model = make_generator(config.model, shape)
     optimizer = make_grouped_optimizer(config.optimizer, generate.make_rates(config))
     state = generate.initial_state(model, optimizer, config, shape, len(images))
+    generate.start(run, config, images)
     save(run, state)
     return run, state
 

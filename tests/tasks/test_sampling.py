@@ -67,10 +67,12 @@ def test_great_circle():
         np.testing.assert_allclose(way[1], (first + end) / 2, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["dfm", "table"])
 def test_reconstructions_are_near_their_images(runs, variant):
     """Nearer than the mean image is; the table's, for which there is no encoder, as well."""
-    generator = sampling.load_generator(runs(variant))
+    longer = "training.num_steps=400", "optimizer.learning_rate=1e-2"
+    generator = sampling.load_generator(runs(variant, *longer))
     images = generator.images[:20] / np.float32(255)
     drawn = sampling.reconstruct(generator, images)
     mean = images.mean(axis=0)

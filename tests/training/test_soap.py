@@ -100,9 +100,10 @@ def test_minimises_a_rotated_quadratic_that_adam_finds_hard():
 
 def test_a_sudden_gradient_moves_no_further_than_the_rate():
     optimizer = soap(0.1, **OPTIONS)
-    gradients = np.concatenate([_gradients(), 1e4 * _gradients()])
+    # Ten equal ones after small ones: first moments catch up faster than second ones.
+    small = 1e-3 * _gradients()[:, 0]
+    gradients = np.concatenate([small, np.full((10, 4), 10.0)])
     updates = _run(optimizer, gradients)
-    sizes = np.sqrt(np.mean(updates**2, axis=(1, 2)))
-    assert sizes.max() <= 0.1 * (1 + 1e-5)
+    assert np.sqrt(np.mean(updates**2, axis=1)).max() <= 0.1 * (1 + 1e-5)
     unclipped = _run(scale_by_soap(**OPTIONS), gradients)
-    assert np.sqrt(np.mean(unclipped**2, axis=(1, 2))).max() > 2
+    assert np.sqrt(np.mean(unclipped**2, axis=1)).max() > 1.2

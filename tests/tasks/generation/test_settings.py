@@ -25,7 +25,7 @@ def test_our_configs_have_all_settings_and_no_others(config):
         ("dfm", "model.activation=elu", "not one of relu"),
         ("dfm", "model.initialization=sound", "not one of plain, sane"),
         ("dfm", "model.initialization=plain", "model.machine.normalize: no such setting"),
-        ("dfm", "model.name=vae", "model.initialization: no such setting"),
+        ("dfm", "model.name=vae", "loss.latent_noise: no such setting"),
         ("table", "model.latents=encoder", "model.table_variance: no such setting"),
         ("vae", "loss.likelihood=laplace", "not one of bernoulli, gaussian"),
     ],
