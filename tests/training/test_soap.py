@@ -101,7 +101,7 @@ def test_minimises_a_rotated_quadratic_that_adam_finds_hard():
 def test_a_sudden_gradient_moves_no_further_than_the_rate():
     optimizer = soap(0.1, **OPTIONS)
     # Ten equal ones after small ones: first moments catch up faster than second ones.
-    small = 1e-3 * _gradients()[:, 0]
+    small = 1e-3 * np.tile(_gradients()[:, 0], (12, 1))
     gradients = np.concatenate([small, np.full((10, 4), 10.0)])
     updates = _run(optimizer, gradients)
     assert np.sqrt(np.mean(updates**2, axis=1)).max() <= 0.1 * (1 + 1e-5)
