@@ -27,7 +27,6 @@ from dfm_flax.errors import UsageError
 from dfm_flax.features.extractor import FeatureExtractor
 from dfm_flax.files import atomic_path
 from dfm_flax.models.classifier import Classifier
-from dfm_flax.training.checkpoints import digest
 from dfm_flax.training.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ def classifier_features(
         "name": "classifier",
         "trained_on": train.name,
         "test_accuracy": accuracy,
-        "sha256": digest(params),
+        "sha256": _digest(params),
     }
     look = functools.partial(_look, _model(train.num_classes), params)
     return FeatureExtractor("classifier", about, _LOOKED_AT, look)
@@ -179,7 +178,7 @@ def _accuracy(num_classes: int, params, test: ImageSet) -> float:
 def _write(file: Path, params, accuracy: float) -> None:
     arrays: dict[str, Any] = flatten_dict(params, sep="/")
     with atomic_path(file) as path:
-        np.savez(path, accuracy=accuracy, digest=digest(params), **arrays)
+        np.savez(path, accuracy=accuracy, digest=_digest(params), **arrays)
 
 
 def _read(file: Path) -> tuple[Any, float]:
@@ -190,6 +189,15 @@ def _read(file: Path) -> tuple[Any, float]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{file} is damaged ({error}); delete it to train it again") from error
     params = unflatten_dict(arrays, sep="/")
-    if digest(params) != expected:
+    if _digest(params) != expected:
         raise UsageError(f"{file} is damaged (digest); delete it to train it again")
     return params, accuracy
+
+
+def _digest(params) -> str:
+    """SHA-256 of the weights. It identifies them in results: how it is made must not change."""
+    sha = hashlib.sha256()
+    for name, array in sorted(flatten_dict(params, sep="/").items()):
+        sha.update(f"{name}{array.dtype}{array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()

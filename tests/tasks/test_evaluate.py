@@ -21,16 +21,15 @@ from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.optimizers import make_grouped_optimizer
 
 
-def make_run(folder, *assignments):
+def make_run(folder, variant, *assignments):
     """A run of a generator that has not been trained at all, with the checkpoint of step 0."""
-    config = configs.load_config("configs/digits.py:autoencoder")
-    configs.override(config, ["model.hidden=16", "model.encoder_hidden=16", *assignments])
-    with config.unlocked():
-        config.model.table_variance = 0.1
+    config = configs.load_config(f"configs/digits.py:{variant}")
+    configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
     images = generate.open_images(run, config)
+    generate.start(run, config, images)
     shape = ImageShape(*images.shape[1:])
-    model = make_generator(config.model, shape)
+    model = make_generator(config.model, shape, "")
     optimizer = make_grouped_optimizer(config.optimizer, generate.make_rates(config))
     state = generate.initial_state(model, optimizer, config, shape, len(images))
     generate.start(run, config, images)
@@ -50,8 +49,8 @@ def runs(tmp_path_factory):
     """One with an encoder and test images held out, another with a table."""
     folder = tmp_path_factory.mktemp("runs")
     return [
-        make_run(folder / "encoder", "data.split=train"),
-        make_run(folder / "table", "data.split=train", "model.latents=table"),
+        make_run(folder / "encoder", "autoencoder", "data.split=train"),
+        make_run(folder / "table", "table", "data.split=train"),
     ]
 
 
@@ -187,7 +186,7 @@ def test_the_command_on_two_runs(runs, untrained_classifier, tmp_path, capsys, m
 
 
 def test_runs_on_different_images(runs, tmp_path, options):
-    other, _ = make_run(tmp_path / "other")
+    other, _ = make_run(tmp_path / "other", "autoencoder")
     with pytest.raises(UsageError, match="trained on different images"):
         evaluate.evaluate([runs[0][0].folder, other.folder], options)
 
