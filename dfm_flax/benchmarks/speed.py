@@ -72,7 +72,7 @@ def generation(rounds: int) -> list[Row]:
 
 
 def dispatch(rounds: int) -> list[Row]:
-    """500 steps of Adam on 64 pixels, the thesis's batch: one dispatch, 500, and a plain Python loop.
+    """500 steps of Adam on 64 pixels, the thesis's batch: in one dispatch, 500, and a plain loop.
 
     Of machines of 3,471 and, as in the thesis, 21,546 weights.
     """
