@@ -23,7 +23,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.name = name
-    config.model.latent_size = 64
+    config.model.latent_size = 128
     config.model.latents = "encoder"
     config.model.encoder_hidden = (512, 512)
     config.model.hidden = (512, 512)
@@ -60,13 +60,13 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.optimizer.ema_decay = 0.999
 
     config.training = ConfigDict()
-    config.training.num_steps = 15_000  # 19 epochs
+    config.training.num_steps = 5_000  # 6.4 epochs
     config.training.batch_size = 64
     if name == "dfm":
         config.training.pixels = 256
         config.training.jitter = 0.0
-    config.training.log_every = 500
-    config.training.images_every = 5_000
-    config.training.checkpoint_every = 5_000
+    config.training.log_every = 100
+    config.training.images_every = 1_000
+    config.training.checkpoint_every = 1_000
     config.training.keep_checkpoints = 2
     return config
