@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         from dfm_flax.tasks import generate
 
         print_table(generate.train(config, options.workdir))
-        print(f"samples: dfm sample --workdir {options.workdir} --out samples.png")
+        print(f"samples: dfm sample --workdir {options.workdir} --prior gmm --out samples.png")
     else:
         raise UsageError(
             f"{options.config}: config.task={config.get('task')!r} is not one of compress, generate"
