@@ -13,6 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from dfm_flax import cluster
 from dfm_flax import config as configs
 from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
@@ -110,8 +111,10 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     Writes into the run's folder: images.npz, config.json, checkpoints, TensorBoard files,
     results.json, and for each machine reconstructions/NAME.png and figures/NAME.png.
 
+    Of several processes (see `cluster`), all must see the images; only process 0 writes.
+
     Returns:
-      One entry a machine, see `results.evaluate`.
+      One entry a machine, see `results.evaluate`; none in processes other than 0.
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
@@ -120,7 +123,7 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
-    check_divides(training.batch_size, jax.local_device_count())
+    check_divides(training.batch_size, jax.device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     run = Run(workdir)
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
@@ -133,14 +136,17 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
     log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
     log.info("Fourier series by %s", evaluation())
+    names = [job.name for job in jobs]
+    target = Target.stack([job.image.pixels for job in jobs])
+    if not cluster.is_writer():
+        train_loop(step, state, target, schedule, checkpoints, names=names)
+        return []
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
         start(run, config, images)
         from dfm_flax.training.writers import create_writers
 
-        names = [job.name for job in jobs]
-        target = Target.stack([job.image.pixels for job in jobs])
         writer, tensorboard = create_writers(run.folder)
         on_log = _make_on_log(config, names, writer, tensorboard)
         with contextlib.closing(checkpoints), contextlib.closing(writer):

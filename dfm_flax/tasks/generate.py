@@ -13,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from dfm_flax import cluster
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier.series import evaluation
@@ -67,8 +68,10 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     Writes into the run's folder: config.json, data.json, checkpoints, TensorBoard files with
     curves, rates, reconstructions and samples, and results.json.
 
+    Of several processes (see `cluster`), all must see the data set; only process 0 writes.
+
     Returns:
-      One entry: name of the model, its weights, steps and epochs, and the mse and psnr (dB)
+      One entry, in process 0: name of the model, its weights, steps and epochs, and the mse and psnr (dB)
       of reconstructions of images that it was trained on, in [0, 1].
 
     Raises:
@@ -85,7 +88,7 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
         )
     if not 0 <= config.optimizer.ema_decay < 1:
         raise UsageError(f"--config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1")
-    check_divides(training.batch_size, jax.local_device_count())
+    check_divides(training.batch_size, jax.device_count())
     rates = make_rates(config)
     optimizer = make_grouped_optimizer(config.optimizer, rates)
     run = Run(workdir)
@@ -109,6 +112,9 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     weights = {name: num_weights(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, len(images), shape, weights)
     log.info("Fourier series by %s", evaluation())
+    if not cluster.is_writer():
+        train_loop(step, state, images, schedule, checkpoints, names=figures)
+        return []
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
@@ -214,7 +220,7 @@ def draw_progress(model: ImageGenerator, state: GenerationState, images: NDArray
     if state.table is None:
         latents = encode(model, params, few)
     else:
-        latents = first_replica(state.table.latents[:, :_FITTED])
+        latents = first_replica(state.table.latents)[:_FITTED]
     height, width = images.shape[1:3]
     drawn = draw(model, params, latents[:_SHOWN], height, width)
     pairs = np.concatenate([few[:_SHOWN] / np.float32(255), drawn], axis=2)

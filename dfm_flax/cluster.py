@@ -1,0 +1,149 @@
+"""Several processes, on one host or on many, that train together as one run.
+
+Each drives its own devices; process 0 alone writes. Without `joined` a process is alone: it is
+the writer, and what is agreed on is what it says.
+"""
+
+import atexit
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from dfm_flax.errors import DfmError, UsageError, one_line
+
+AUTO = "auto"  # for the coordinator's address: what the cluster's environment tells
+
+# A process that sends no sign of life for so long is given up, and with it the run. A process
+# that dies on a host that lives is mostly noticed at once, by its closed connections.
+HEARTBEAT_SECONDS = 60
+# Others may wait for so long while process 0 writes the last checkpoint.
+_PARTING_SECONDS = 600
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def joined(
+    coordinator: str | None, num_processes: int | None = None, process_id: int | None = None
+) -> Iterator[None]:
+    """Joins the processes of a run, before anything else is asked of JAX.
+
+    On CPUs they talk by gloo, on GPUs by NCCL, on TPUs by the TPU's own network.
+
+    Args:
+      coordinator: HOST:PORT where process 0 can be reached, `AUTO` for what Slurm, Open MPI,
+        Kubernetes or a TPU slice tell, or None for a process on its own.
+      num_processes, process_id: their number, and which of them (from 0) this one is; None
+        with `AUTO`.
+
+    Raises:
+      UsageError: the arguments make no sense, or nothing tells of a cluster.
+      DfmError: the others could not be reached.
+    """
+    if coordinator is None:
+        if num_processes is not None or process_id is not None:
+            raise UsageError("--num-processes and --process-id need --coordinator HOST:PORT")
+        yield
+        return
+    _join(coordinator, num_processes, process_id)
+    if not is_writer():
+        logging.getLogger("dfm_flax").setLevel(logging.WARNING)  # one tells enough
+    try:
+        yield
+    except BaseException as error:
+        # At its exit JAX would wait for processes that are gone; what runs last is asked first.
+        atexit.register(os._exit, getattr(error, "exit_code", 1))
+        if _is_loss(error):
+            raise _lost(error) from error
+        raise
+    part()
+
+
+def _join(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
+    numbers = num_processes, process_id
+    if coordinator == AUTO:
+        if numbers != (None, None):
+            raise UsageError(f"--coordinator {AUTO} takes no --num-processes or --process-id")
+        address = None
+    else:
+        host, _, port = coordinator.rpartition(":")
+        if not (host and port.isdecimal()):
+            raise UsageError(f"--coordinator {coordinator} is not HOST:PORT, nor {AUTO}")
+        if num_processes is None or process_id is None or not 0 <= process_id < num_processes:
+            raise UsageError(
+                f"--coordinator {coordinator} needs --num-processes N and --process-id 0..N-1"
+            )
+        address = coordinator
+    # Its handler would swallow the SIGTERMs that `signals` waits for.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            address,
+            num_processes,
+            process_id,
+            cluster_detection_method=None if address is None else "deactivate",
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_PARTING_SECONDS,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"--coordinator {AUTO}: no Slurm, Open MPI, Kubernetes or TPU tells of other "
+            f"processes here ({one_line(error)}); give HOST:PORT, --num-processes and --process-id"
+        ) from error
+    except RuntimeError as error:
+        raise DfmError(
+            f"--coordinator {coordinator}: cannot join the other processes: {one_line(error)[:200]}"
+        ) from error
+    log.info("process %d of %d", jax.process_index(), jax.process_count())
+
+
+def is_writer() -> bool:
+    """Whether this process writes logs, checkpoints and results: one does."""
+    return jax.process_index() == 0
+
+
+def largest(number: int) -> int:
+    """The largest of the numbers that the processes give, all at the same point of a run."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def from_writer(tree: Any) -> Any:
+    """Process 0's pytree of NumPy arrays in all processes, bit for bit.
+
+    Args:
+      tree: in the other processes, arrays of the same shapes and dtypes.
+    """
+    if jax.process_count() == 1:
+        return tree
+    # As integers: sums, by which JAX broadcasts, lose the sign of -0.
+    words = jax.tree.map(lambda leaf: np.atleast_1d(leaf).view(np.uint8), tree)
+    received = multihost_utils.broadcast_one_to_all(words)
+    return jax.tree.map(
+        lambda leaf, word: np.asarray(word).view(leaf.dtype).reshape(leaf.shape), tree, received
+    )
+
+
+def part() -> None:
+    """Waits for all processes and ends what they have in common; from then on each is alone."""
+    jax.distributed.shutdown()
+
+
+def _is_loss(error: BaseException) -> bool:
+    signs = ("gloo", "nccl", "coordination", "connection closed", "connection reset", "heartbeat")
+    return not isinstance(error, DfmError) and any(sign in str(error).lower() for sign in signs)
+
+
+def _lost(error: BaseException) -> DfmError:
+    return DfmError(
+        "another process of the run is gone, so this one stops; its own output tells why. "
+        f"The same command goes on from the newest checkpoint ({one_line(error)[:120]})"
+    )
