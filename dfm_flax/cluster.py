@@ -6,6 +6,7 @@ the writer, and what is agreed on is what it says.
 
 import atexit
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from dfm_flax.errors import DfmError, UsageError, one_line
@@ -22,10 +24,11 @@ AUTO = "auto"  # for the coordinator's address: what the cluster's environment t
 # A process that sends no sign of life for so long is given up, and with it the run. A process
 # that dies on a host that lives is mostly noticed at once, by its closed connections.
 HEARTBEAT_SECONDS = 60
-# Others may wait for so long while process 0 writes the last checkpoint.
-_PARTING_SECONDS = 600
+# So long the others wait while process 0 reads, draws, or saves; if it died, a heartbeat.
+_PATIENCE_SECONDS = 3600
 
 log = logging.getLogger(__name__)
+_meetings = itertools.count()
 
 
 @contextlib.contextmanager
@@ -90,7 +93,7 @@ def _join(coordinator: str, num_processes: int | None, process_id: int | None) -
             process_id,
             cluster_detection_method=None if address is None else "deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=_PARTING_SECONDS,
+            shutdown_timeout_seconds=_PATIENCE_SECONDS,
         )
     except ValueError as error:
         raise UsageError(
@@ -109,11 +112,30 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
+def num_processes() -> int:
+    return jax.process_count()
+
+
 def largest(number: int) -> int:
     """The largest of the numbers that the processes give, all at the same point of a run."""
     if jax.process_count() == 1:
         return number
+    meet()
     return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def meet() -> None:
+    """Waits until all processes are here.
+
+    Collectives would do, but gloo's give up after half a minute, and one process may well be so
+    late: process 0 draws and saves, others compile on a busy host.
+    """
+    if jax.process_count() > 1:
+        ocp.multihost.sync_global_processes(
+            f"dfm_flax {next(_meetings)}",
+            timeout=_PATIENCE_SECONDS,
+            processes=set(range(jax.process_count())),
+        )
 
 
 def from_writer(tree: Any) -> Any:
@@ -124,6 +146,7 @@ def from_writer(tree: Any) -> Any:
     """
     if jax.process_count() == 1:
         return tree
+    meet()
     # As integers: sums, by which JAX broadcasts, lose the sign of -0.
     words = jax.tree.map(lambda leaf: np.atleast_1d(leaf).view(np.uint8), tree)
     received = multihost_utils.broadcast_one_to_all(words)

@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
     parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is")
+    parser.add_argument(
+        "--profile", type=int, default=0, metavar="N", help="profile N steps, for TensorBoard"
+    )
     parser.add_argument("--show", action="store_true", help="print the settings and stop")
 
 
@@ -61,6 +64,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     if options.workdir is None:
         options.parser.error("the following arguments are required: --workdir")
+    if options.profile < 0:
+        options.parser.error("--profile takes a number of steps")
     if config.get("task") not in ("compress", "generate"):
         raise UsageError(
             f"{options.config}: config.task={config.get('task')!r} is not one of compress, generate"
@@ -69,22 +74,22 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
     with cluster.joined(options.coordinator, options.num_processes, options.process_id):
         train = _train_compressor if config.task == "compress" else _train_generator
-        train(config, options.workdir)
+        train(config, options.workdir, options.profile)
     return 0
 
 
-def _train_compressor(config, workdir: Path) -> None:
+def _train_compressor(config, workdir: Path, profile_steps: int) -> None:
     from dfm_flax.tasks import compress
     from dfm_flax.tasks.results import summarize
 
-    if rows := compress.train(config, workdir):
+    if rows := compress.train(config, workdir, profile_steps):
         print_table(summarize(rows))
         print(f"pictures: {workdir / 'figures'}")
 
 
-def _train_generator(config, workdir: Path) -> None:
+def _train_generator(config, workdir: Path, profile_steps: int) -> None:
     from dfm_flax.tasks import generate
 
-    if rows := generate.train(config, workdir):
+    if rows := generate.train(config, workdir, profile_steps):
         print_table(rows)
         print(f"samples: dfm sample --workdir {workdir} --out samples.png")

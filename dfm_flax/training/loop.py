@@ -1,9 +1,10 @@
 """The train loop: dispatch many steps, look at the loss, write it down, save."""
 
+import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from dfm_flax import cluster
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.profiling import Profile
 from dfm_flax.training.step import first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
@@ -72,12 +74,14 @@ class Progress:
       step: steps done.
       losses: means since the last call, of each model or figure.
       steps_per_second: since the last call.
+      seconds: since the last call, by what they were spent on: steps, log and checkpoint.
       state: replicated over the devices; the next dispatch takes its memory away.
     """
 
     step: int
     losses: np.ndarray
     steps_per_second: float
+    seconds: Mapping[str, float]
     state: Any
 
 
@@ -90,6 +94,7 @@ def train(
     *,
     names: Sequence[str],
     on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
+    profile: Profile | None = None,
 ) -> tuple[_State, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
 
@@ -104,6 +109,7 @@ def train(
       names: of the models or figures, for messages; what the step returns is [len(names)].
       on_log: called by process 0 after each dispatch; what it returns is shown in the
         progress bar.
+      profile: of process 0, if one is wanted.
 
     Returns:
       The final state as NumPy arrays, and the curve: in process 0 from the first step on.
@@ -120,6 +126,8 @@ def train(
         return state, history
     train_steps = make_train_steps(step)
     state, data = replicate(state), replicate(data)
+    if cluster.num_processes() > 1:
+        state, *_ = train_steps(state, data, np.int32(0))  # compiles, before they meet
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
         total=schedule.num_steps,
@@ -128,22 +136,30 @@ def train(
         dynamic_ncols=True,
         disable=None if writes else True,
     )
+    spent = dict.fromkeys(("steps", "log", "checkpoint"), 0.0)
     with bar, stop_requests() as requested:
         while done < schedule.num_steps and not _agreed(requested()):
             count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
-            clock = time.perf_counter()
-            state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
-            losses = np.asarray(losses)
+            if profile is not None:
+                profile.before_dispatch(done)
+            with _timed(spent, "steps"):
+                state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
+                losses = np.asarray(losses)
             done += count
             _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
             if not writes:
                 continue
             history.append((done, [float(loss) for loss in losses]))
-            rate = count / (time.perf_counter() - clock)
-            bar.set_postfix(on_log(Progress(done, losses, rate, state)), refresh=False)
-            bar.update(count)
+            progress = Progress(done, losses, count / spent["steps"], spent.copy(), state)
+            spent = dict.fromkeys(spent, 0.0)
+            with _timed(spent, "log"):
+                bar.set_postfix(on_log(progress), refresh=False)
+                bar.update(count)
             if done % schedule.checkpoint_every == 0:
-                checkpoints.save(done, first_replica(state), history)
+                with _timed(spent, "checkpoint"):
+                    checkpoints.save(done, first_replica(state), history)
+        if profile is not None:
+            profile.end()
         state = first_replica(state)
         if writes:
             checkpoints.save(done, state, history)
@@ -153,6 +169,13 @@ def train(
     if stop:
         raise Interrupted(stop, done)
     return state, history
+
+
+@contextlib.contextmanager
+def _timed(spent: dict[str, float], what: str) -> Iterator[None]:
+    clock = time.perf_counter()
+    yield
+    spent[what] += time.perf_counter() - clock
 
 
 def _agreed(request: signal.Signals | None) -> signal.Signals | None:
