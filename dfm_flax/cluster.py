@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from dfm_flax.errors import DfmError, UsageError, one_line
+from dfm_flax.errors import GO_ON, DfmError, UsageError, one_line
 
 AUTO = "auto"  # for the coordinator's address: what the cluster's environment tells
 
@@ -29,6 +29,18 @@ _PATIENCE_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 _meetings = itertools.count()
+
+
+class Lost(DfmError):
+    """Another process of the run is gone."""
+
+    exit_code = GO_ON
+
+    def __init__(self, error: BaseException):
+        super().__init__(
+            "another process of the run is gone, so this one stops; its own output tells why. "
+            f"The same command goes on from the newest checkpoint ({one_line(error)[:120]})"
+        )
 
 
 @contextlib.contextmanager
@@ -48,6 +60,8 @@ def joined(
     Raises:
       UsageError: the arguments make no sense, or nothing tells of a cluster.
       DfmError: the others could not be reached.
+      Lost: another process died, as far as its closed connection or its silence tells in time;
+        otherwise JAX aborts this one, after `HEARTBEAT_SECONDS`.
     """
     if coordinator is None:
         if num_processes is not None or process_id is not None:
@@ -58,12 +72,15 @@ def joined(
     if not is_writer():
         logging.getLogger("dfm_flax").setLevel(logging.WARNING)  # one tells enough
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            if _is_loss(error):
+                raise Lost(error) from error
+            raise
     except BaseException as error:
         # At its exit JAX would wait for processes that are gone; what runs last is asked first.
         atexit.register(os._exit, getattr(error, "exit_code", 1))
-        if _is_loss(error):
-            raise _lost(error) from error
         raise
     part()
 
@@ -161,12 +178,5 @@ def part() -> None:
 
 
 def _is_loss(error: BaseException) -> bool:
-    signs = ("gloo", "nccl", "coordination", "connection closed", "connection reset", "heartbeat")
+    signs = ("gloo", "nccl", "coordination", "barrier", "connection closed", "heartbeat")
     return not isinstance(error, DfmError) and any(sign in str(error).lower() for sign in signs)
-
-
-def _lost(error: BaseException) -> DfmError:
-    return DfmError(
-        "another process of the run is gone, so this one stops; its own output tells why. "
-        f"The same command goes on from the newest checkpoint ({one_line(error)[:120]})"
-    )

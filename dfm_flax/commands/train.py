@@ -24,8 +24,8 @@ several processes, each with devices of its own, train as one run when each is s
   process 0's, which alone writes. The batch is shared out over all devices, so the results do
   not depend on how many there are. launch/ has scripts for these.
 
-exit codes: 75 after SIGTERM, when the run is saved and wants to be started again; if another
-  process died, 1 or 134 within a minute, and the same command goes on.
+exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, or when another
+  process of it died. If that is not noticed at once JAX aborts the process (134) within a minute.
 """
 
 import argparse

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dfm_flax import cluster
-from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.profiling import Profile
@@ -48,9 +48,6 @@ class Schedule:
                 f"checkpoint_every={self.checkpoint_every} is not a multiple of "
                 f"log_every={self.log_every}"
             )
-
-
-GO_ON = 75  # exit code of a run that was preempted and wants to be started again: EX_TEMPFAIL
 
 
 class Interrupted(DfmError):
