@@ -134,9 +134,17 @@ def _refresh_all(covariances, bases, means):
 
 def _refresh(covariances, bases):
     return tuple(
-        None if q is None else jnp.linalg.qr(_matmul(c, q))[0]
+        None if q is None else _orthonormalize(_matmul(c, q))
         for c, q in zip(covariances, bases, strict=True)
     )
+
+
+# One after the other for many machines: jaxlib 0.10 gives the matrices of a batch to the threads of
+# XLA's pool and waits for them on such a thread, so that several batches at once, of several
+# layers, can hold all threads and wait for ever.
+@jax.custom_batching.sequential_vmap
+def _orthonormalize(columns):
+    return jnp.linalg.qr(columns)[0]
 
 
 def _turn(g, bases):

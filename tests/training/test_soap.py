@@ -1,5 +1,7 @@
 """SOAP against an independent NumPy reference, alone and under vmap."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +76,16 @@ def test_under_vmap_each_machine_is_on_its_own_and_the_refresh_stays_conditional
     for machine in range(2):
         alone = _run(optimizer, both[machine])[-1]
         np.testing.assert_allclose(directions[machine], alone, atol=2e-3)
+
+
+def test_many_machines_give_lapack_one_matrix_at_a_time():
+    # Batches of several layers at once wait for each other's threads (jaxlib 0.10), now and then.
+    optimizer = scale_by_soap(**OPTIONS)
+    states = jax.vmap(optimizer.init)(jnp.zeros((3, 4, 4)))
+    step = jax.vmap(lambda g, state: optimizer.update(g, state, step=0))
+    lowered = jax.jit(step).lower(jnp.ones((3, 4, 4)), states).as_text()
+    operands = re.findall(r"custom_call @lapack_sgeqrf_ffi.* : \(tensor<([0-9x]+)xf32>", lowered)
+    assert set(operands) == {"4x4"}
 
 
 def test_minimises_a_rotated_quadratic_that_adam_finds_hard():
