@@ -172,6 +172,23 @@ def from_writer(tree: Any) -> Any:
     )
 
 
+def place() -> tuple[int, int]:
+    """(i, n): this process is the i-th of n, from 0 on."""
+    return jax.process_index(), jax.process_count()
+
+
+def joined_rows(rows: np.ndarray) -> np.ndarray:
+    """The rows [N, ...] of all processes one after the other, from the part that each has."""
+    if jax.process_count() == 1:
+        return rows
+    meet()
+    counts = multihost_utils.process_allgather(np.int32(len(rows)))
+    padded = np.zeros((counts.max(), *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    parts = multihost_utils.process_allgather(padded)
+    return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 def part() -> None:
     """Waits for all processes and ends what they have in common; from then on each is alone."""
     jax.distributed.shutdown()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dfm_flax import cluster
-from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.errors import GO_ON, DfmError, UsageError
 from tests.test_devices import curves
 
 
@@ -24,6 +24,8 @@ def test_a_process_on_its_own_is_the_writer():
         assert cluster.largest(7) == 7
         assert cluster.from_writer(tree) is tree
         cluster.meet()
+        assert cluster.place() == (0, 1)
+        assert cluster.joined_rows(tree["a"]) is tree["a"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,9 @@ try:
         assert received["none"] is None
         assert received["step"].shape == ()
         assert {name: received[name].tobytes() for name in bits} == bits
+        rows = np.arange(10, dtype=np.uint8).reshape(5, 2)
+        part = rows[:2] if me == 0 else rows[2:]  # of unequal length
+        np.testing.assert_array_equal(cluster.joined_rows(part), rows)
         print("equal", flush=True)
         if me:
             sys.stdin.read()  # until it is killed
@@ -130,8 +135,8 @@ def test_what_is_agreed_on_is_equal_bit_for_bit_and_a_death_is_noticed():
     # The minute of heartbeats, and some for a busy machine.
     output, _ = first.communicate(timeout=cluster.HEARTBEAT_SECONDS + 60)
     # By a closed connection with our words, or by the heartbeat, when JAX aborts with its own.
-    assert first.returncode in (75, -signal.SIGABRT)
-    if first.returncode == 75:
+    assert first.returncode in (GO_ON, -signal.SIGABRT)
+    if first.returncode == GO_ON:
         assert "another process of the run is gone" in output
     second.communicate()
 
@@ -172,7 +177,7 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [75, 75], outputs
+    assert [process.returncode for process in processes] == [GO_ON, GO_ON], outputs
     steps = {output.split("stopped by SIGTERM at step ")[1].split(",")[0] for output in outputs}
     assert len(steps) == 1
     assert 20 <= int(steps.pop()) < 2000

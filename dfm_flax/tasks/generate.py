@@ -73,7 +73,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     curves, rates, reconstructions and samples, and results.json.
 
     With `profile_steps` so many steps are profiled. Of several processes (see `cluster`), all
-    must see the data set; only process 0 writes.
+    must see the data set, of which each reads its part; only process 0 writes.
 
     Returns:
       One entry, in process 0: name of the model, its weights, steps and epochs, and the mse
@@ -209,14 +209,14 @@ def make_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
 
 
 def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
-    """The images [N, H, W, C] of a config's data set.
+    """The images [N, H, W, C] of a config's data set. Each process reads a part of them.
 
     Raises:
       UsageError: the run was started with another config, or with other images.
     """
     if run.started:
         run.check_same(config)
-    images = load_image_set(**config.data).images
+    images = cluster.joined_rows(load_image_set(**config.data, part=cluster.place()).images)
     if run.started and run.read_json("data.json") != _facts(images):
         raise UsageError(
             f"{run.folder} was started with other images than {config.data.name} has now; "
