@@ -194,13 +194,15 @@ def _slice(builder: Any, split: str, first: int, last: int) -> Any:
     """TFDS's instruction to read examples `first` to `last` of a split, which may be a sum."""
     from tensorflow_datasets.core import ReadInstruction
 
-    slices, start = [], 0
-    for piece in ReadInstruction.from_spec(split).to_absolute(builder.info.splits):
-        end = start + piece.to - piece.from_
+    splits, slices, start = builder.info.splits, [], 0
+    for piece in ReadInstruction.from_spec(split).to_absolute(splits):
+        begin = piece.from_ or 0  # None is the split's beginning, or its end
+        stop = splits[piece.splitname].num_examples if piece.to is None else piece.to
+        end = start + stop - begin
         if first < end and start < last:
-            shift = piece.from_ - start
-            begin, stop = max(first, start) + shift, min(last, end) + shift
-            slices.append(ReadInstruction(piece.splitname, from_=begin, to=stop, unit="abs"))
+            shift = begin - start
+            ours = {"from_": max(first, start) + shift, "to": min(last, end) + shift}
+            slices.append(ReadInstruction(piece.splitname, **ours, unit="abs"))
         start = end
     return functools.reduce(operator.add, slices)
 

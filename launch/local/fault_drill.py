@@ -95,17 +95,16 @@ def drill(folder: Path, runs: int, seed: int = 0):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    finish(folder / "whole")  # compiles
-    shutil.rmtree(folder / "whole")
-    clock = time.monotonic()
-    finish(folder / "whole")
-    pace = (time.monotonic() - clock) * CHECKPOINT_EVERY / NUM_STEPS
+    finish(folder / "compiling")
+    pace = whole_run(folder / "whole")
     expected = digest(folder / "whole")
     columns = "run", "signal", "to", "at step", "exit codes", "stopped after", "hung", "equal"
     print(" | ".join(columns), flush=True)
     rng = random.Random(seed)
     for number in range(1, runs + 1):
-        row = {"run": number, **kill(folder / "run", Kill.draw(rng), pace)}
+        while (killed := kill(folder / "run", Kill.draw(rng), pace)) is None:
+            shutil.rmtree(folder / "run")  # it was done before
+        row = {"run": number, **killed}
         lives = finish(folder / "run")
         row["equal"] = "yes" if digest(folder / "run") == expected else "NO"
         if lives > 1:
@@ -115,15 +114,26 @@ def drill(folder: Path, runs: int, seed: int = 0):
         yield row
 
 
-def kill(workdir: Path, what: Kill, pace: float) -> dict:
-    """A run that is killed, until all of its processes have ended."""
+def whole_run(workdir: Path) -> float:
+    """A run that is not killed; seconds from one checkpoint to the next."""
+    processes, seen = start(workdir), {}
+    while any(process.is_alive() for process in processes):
+        seen.setdefault(newest_step(workdir), time.monotonic())
+        time.sleep(0.002)
+    assert all(process.exitcode == 0 for process in processes), logs(workdir)
+    first, *_, last = sorted(step for step in seen if step)
+    return (seen[last] - seen[first]) * CHECKPOINT_EVERY / (last - first)
+
+
+def kill(workdir: Path, what: Kill, pace: float) -> dict | None:
+    """A run that is killed, until all of its processes have ended; None if it was faster."""
     processes = start(workdir)
     # With a config all have joined; before, the others wait for as long as a host may need to come.
     while not (workdir / "config.json").exists() or newest_step(workdir) < what.after:
         time.sleep(0.002)
     time.sleep(what.delay * pace)
     for target in what.targets:
-        with contextlib.suppress(ProcessLookupError):  # it was faster: exit code 0 tells
+        with contextlib.suppress(ProcessLookupError):
             os.kill(processes[target].pid, what.signal)
     clock = time.monotonic()
     hung = 0
@@ -133,6 +143,8 @@ def kill(workdir: Path, what: Kill, pace: float) -> dict:
             hung = 1
             process.kill()
             process.join()
+    if all(process.exitcode == 0 for process in processes):
+        return None
     return {
         "signal": what.signal.name,
         "to": "both" if len(what.targets) > 1 else f"process {what.targets[0]}",
@@ -145,14 +157,17 @@ def kill(workdir: Path, what: Kill, pace: float) -> dict:
 
 def finish(workdir: Path) -> int:
     """Starts the run again until it has ended well; how often that was."""
-    for lives in range(1, 4):
+    for lives in range(1, 8):
         processes = start(workdir)
         for process in processes:
             process.join()
         if all(process.exitcode == 0 for process in processes):
             return lives
-    log = "\n".join(file.read_text() for file in sorted(workdir.parent.glob("*.log")))
-    raise SystemExit(f"the run does not end well:\n{log}")
+    raise SystemExit(f"the run does not end well:\n{logs(workdir)}")
+
+
+def logs(workdir: Path) -> str:
+    return "\n".join(file.read_text() for file in sorted(workdir.parent.glob("*.log")))
 
 
 def start(workdir: Path) -> list:
