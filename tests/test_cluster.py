@@ -167,8 +167,9 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
     arguments = (
         "--config=configs/digits.py:table",
         *small_arguments,
-        "--config.training.num_steps=2000",
-        "--config.training.images_every=2000",
+        "--config.training.num_steps=600",
+        "--config.training.images_every=600",
+        "--config.training.checkpoint_every=100",
     )
     processes = start(arguments, tmp_path / "run", processes=2, devices=2)
     folder = tmp_path / "run" / "checkpoints"
@@ -180,7 +181,7 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
     assert [process.returncode for process in processes] == [GO_ON, GO_ON], outputs
     steps = {output.split("stopped by SIGTERM at step ")[1].split(",")[0] for output in outputs}
     assert len(steps) == 1
-    assert 20 <= int(steps.pop()) < 2000
+    assert 100 <= int(steps.pop()) < 600
     assert "steps_per_second" in outputs[0]
     assert "steps_per_second" not in outputs[1]  # one tells
 
@@ -188,5 +189,5 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
     assert "resumed from the checkpoint of step" in resumed.stderr
     dfm("train", *arguments, f"--workdir={tmp_path / 'whole'}", check=0)
     expected = curves(tmp_path / "whole")
-    assert expected.shape == (100, 3)
+    assert expected.shape == (30, 3)
     np.testing.assert_allclose(curves(tmp_path / "run"), expected, rtol=2e-3)
