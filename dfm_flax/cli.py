@@ -8,11 +8,20 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
+from dfm_flax.commands import (
+    bench,
+    data,
+    evaluate,
+    interpolate,
+    reconstruct,
+    sample,
+    sweep,
+    train,
+)
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
+_COMMANDS = (train, sweep, reconstruct, sample, interpolate, evaluate, data, bench)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
