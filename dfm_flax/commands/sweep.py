@@ -14,7 +14,8 @@ array (#SBATCH --array=0-15):
 or all get the same command, and what one trains the others leave to it.
 
 output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help`), table.csv
-  with the results of all finished cells.
+  with the results of all finished cells; and what the config's section `figures` asks for, as
+  soon as no cell is missing: the same command with other --config.figures.KEY draws again.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax import config as configs
-    from dfm_flax.sweeps import running
+    from dfm_flax.sweeps import figures, running
     from dfm_flax.sweeps.folder import Sweep
     from dfm_flax.sweeps.summary import summarize
 
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     configs.override(config, overrides)
     sweep = Sweep(config, options.workdir)
     running.check_cells(sweep.cells)
+    figures.check_figures(config)
     if options.list:
         _list(sweep)
         return 0
@@ -69,8 +71,12 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if rows := summarize(sweep):
         print_table(rows)
     print(f"table: {sweep.table}")
-    if missing := sweep.missing():
+    missing = sweep.missing()
+    if missing:
         print(f"missing: {', '.join(cell.name for cell in missing)}")
+    if "figures" in config and (not missing or len(cells) == len(sweep.cells)):
+        for path in figures.draw_figures(sweep, config.figures):
+            print(f"figure: {path}")
     for name, message in failures.items():
         print(f"failed: {name}: {message}")
     return 1 if failures else 0

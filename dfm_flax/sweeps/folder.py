@@ -10,7 +10,7 @@ from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.runs import Run
-from dfm_flax.sweeps.grid import Cell, make_cells, settings_of_a_run
+from dfm_flax.sweeps.grid import Cell, make_cells, without
 
 
 class Sweep:
@@ -26,10 +26,7 @@ class Sweep:
     def __init__(self, config: ConfigDict, workdir: str | Path):
         self.folder = Path(workdir)
         self.cells = make_cells(config)
-        self._config = configs.from_json(configs.to_json(settings_of_a_run(config)))
-        with self._config.unlocked():
-            self._config.grid = config.grid
-        self._config = configs.from_json(configs.to_json(self._config))
+        self._config = without(config, "figures")  # those can be drawn anew
 
     @property
     def table(self) -> Path:
@@ -89,9 +86,14 @@ class Sweep:
         """
         written = None
         while (rows := self.rows()) != written:
-            columns = dict.fromkeys(key for row in rows for key in row)
-            with atomic_path(self.table) as path, path.open("w", newline="") as file:
-                table = csv.DictWriter(file, columns or ["cell"])
-                table.writeheader()
-                table.writerows(rows)
+            write_csv(self.table, rows)
             written = rows
+
+
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as CSV, with a column for each key that any of them has; None is empty."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    with atomic_path(file) as path, path.open("w", newline="", encoding="utf-8") as opened:
+        table = csv.DictWriter(opened, list(columns))
+        table.writeheader()
+        table.writerows(rows)

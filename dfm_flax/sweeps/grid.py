@@ -18,7 +18,7 @@ class Cell:
     """One combination of a grid's values.
 
     Attributes:
-      index: from 0, the grid's last key running fastest.
+      index: from 0; the grid's keys are in alphabetical order, the last running fastest.
       name: of its folder, such as `07_depth=3_width=2`; unique, as it begins with the index.
       values: the grid's `section.key: value`.
       config: the sweep's config with these values, without its grid and figures.
@@ -40,7 +40,7 @@ def make_cells(config: ConfigDict) -> list[Cell]:
     if not isinstance(config.get("grid"), ConfigDict):
         raise UsageError("this config has no grid: give config.grid, or use dfm train")
     grid = configs.flatten(config.grid)
-    base = configs.to_json(settings_of_a_run(config))
+    base = configs.to_json(without(config, "grid", "figures"))
     for key, choices in grid.items():
         if not isinstance(choices, tuple | list) or not choices:
             raise UsageError(f"config.grid: {key}={choices!r}: give a list of values")
@@ -58,13 +58,16 @@ def make_cells(config: ConfigDict) -> list[Cell]:
     return cells
 
 
-def settings_of_a_run(config: ConfigDict) -> ConfigDict:
-    """What a sweep's config says of each run: all of it but `grid` and `figures`."""
-    entries = {key: value for key, value in config.items() if key not in ("grid", "figures")}
-    return ConfigDict(entries)
+def without(config: ConfigDict, *sections: str) -> ConfigDict:
+    """A copy of a config that lacks some sections, as it is read back from JSON."""
+    entries = {key: value for key, value in config.items() if key not in sections}
+    return configs.from_json(configs.to_json(ConfigDict(entries)))
 
 
 def _name(index: str, values: dict[str, Any]) -> str:
-    parts = [index] + [f"{key.rpartition('.')[2]}={value}" for key, value in values.items()]
-    safe = [re.sub(r"[^A-Za-z0-9.=+-]+", "-", part).strip("-") for part in parts]
-    return "_".join(safe)[:_LONGEST_NAME]
+    parts = [index]
+    for key, value in values.items():
+        text = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        safe = re.sub(r"[^A-Za-z0-9.+-]+", "-", text)  # a value may be the path of an image
+        parts.append(f"{key.rpartition('.')[2]}={safe}")
+    return "_".join(parts)[:_LONGEST_NAME]
