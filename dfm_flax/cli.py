@@ -43,6 +43,9 @@ a generator of new images, and samples of it at four times the size:
   dfm sample --workdir runs/digits --size 32 --out samples.png
   dfm evaluate --workdir runs/digits
 
+a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
+  dfm sweep --config configs/sweeps/figure_5_1.py --workdir runs/figure_5_1
+
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs
 

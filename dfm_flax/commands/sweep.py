@@ -55,6 +55,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     running.check_cells(sweep.cells)
     figures.check_figures(config)
     if options.list:
+        sweep.check_same()
         _list(sweep)
         return 0
     cells = sweep.cells

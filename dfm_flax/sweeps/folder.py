@@ -52,12 +52,23 @@ class Sweep:
             )
 
     def start(self) -> None:
-        """Writes the config into a new folder; UsageError as `check_same`."""
+        """Writes the config into a new folder.
+
+        Raises:
+          UsageError: as `check_same`, or there are cells of an unknown config.
+        """
+        cells_first = (self.folder / "cells").exists()  # who starts writes the config first
         self.check_same()
-        if not (self.folder / "sweep.json").exists():
-            with atomic_path(self.folder / "sweep.json") as path:
-                path.write_text(configs.to_json(self._config))
-            self.check_same()  # another process may have started another sweep at that moment
+        if (self.folder / "sweep.json").exists():
+            return
+        if cells_first:
+            raise UsageError(
+                f"--workdir {self.folder}: there are cells, but no sweep.json of their sweep; "
+                "restore it, or use another --workdir"
+            )
+        with atomic_path(self.folder / "sweep.json") as path:
+            path.write_text(configs.to_json(self._config))
+        self.check_same()  # another process may have started another sweep at that moment
 
     def results(self, cell: Cell) -> list[dict[str, Any]] | None:
         """What the run of a cell found, an entry a machine; None while it is not finished."""

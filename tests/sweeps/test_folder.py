@@ -40,6 +40,13 @@ def test_two_sweeps_that_start_at_one_moment(config, tmp_path, monkeypatch):
         other.check_same()
 
 
+def test_cells_without_their_config_are_not_gone_on_with(config, tmp_path, finish):
+    sweep = Sweep(config(), tmp_path)
+    finish(sweep, sweep.cells[0])
+    with pytest.raises(UsageError, match=r"there are cells, but no sweep\.json"):
+        sweep.start()
+
+
 def test_a_damaged_config(config, tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UsageError, match=r"sweep\.json: cannot be read"):
