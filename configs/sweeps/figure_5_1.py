@@ -26,5 +26,5 @@ def get_config() -> ConfigDict:
     config.grid.model.width = (2, 3, 4, 5, 6, 7, 8)
 
     config.figures = ConfigDict()
-    config.figures.loss_bounds = (0.05, 0.1, 0.15, 0.2, 0.25)
+    config.figures.loss_bounds = (0.075, 0.1, 0.15, 0.2)
     return config

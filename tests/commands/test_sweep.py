@@ -17,7 +17,7 @@ SMALL = (
     "--config=configs/sweeps/figure_5_1.py",
     "--config.data.resize=24",
     "--config.data.crop=24,24",
-    "--config.seeds=0,1",
+    "--config.seeds=0",
     "--config.training.num_steps=60",
     "--config.training.log_every=5",
     "--config.training.checkpoint_every=10",
@@ -110,7 +110,7 @@ def test_killed_it_goes_on_with_the_same_command(capsys, tmp_path):
     assert (first / "results.json").stat().st_mtime_ns == finished_at
 
     rows = read(workdir / "table.csv")
-    assert [row["cell"] for row in rows] == list("00112233")
+    assert [row["cell"] for row in rows] == list("0123")
     assert main(["sweep", *SMALL, *longer, "--list"]) == 0
     assert capsys.readouterr().out.startswith("4 cells, 4 finished\n")
     # The cell that was killed, against the same run alone and undisturbed.
@@ -118,11 +118,11 @@ def test_killed_it_goes_on_with_the_same_command(capsys, tmp_path):
     changes = [text.removeprefix("--config.") for text in (*SMALL, *longer)]
     wanted = [text for text in changes if text.split(".")[0].split("=")[0] in dict(alone)]
     override(alone, [*wanted, "model.depth=2", "model.width=3"])
-    expected = compress.train(alone, tmp_path / "alone")
-    assert [float(row["mse"]) for row in rows[2:4]] == [entry["mse"] for entry in expected]
+    (expected,) = compress.train(alone, tmp_path / "alone")
+    assert float(rows[1]["mse"]) == expected["mse"]
 
-    message = one_line_error(capsys, *SMALL, *longer, "--config.seeds=0,1,2")
-    assert "seeds: (0, 1) -> (0, 1, 2)" in message
+    message = one_line_error(capsys, *SMALL, *longer, "--config.seeds=0,1")
+    assert "seeds: (0,) -> (0, 1)" in message
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_two_processes_with_the_same_command_share_the_cells(tmp_path):
     for process in processes:
         errors = process.communicate(timeout=300)[1]
         assert process.returncode == 0, errors
-    assert [row["cell"] for row in read(tmp_path / "table.csv")] == list("00112233")
+    assert [row["cell"] for row in read(tmp_path / "table.csv")] == list("0123")
 
 
 @pytest.mark.slow
