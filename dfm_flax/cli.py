@@ -8,11 +8,20 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
+from dfm_flax.commands import (
+    bench,
+    data,
+    evaluate,
+    interpolate,
+    reconstruct,
+    sample,
+    sweep,
+    train,
+)
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
+_COMMANDS = (train, sweep, reconstruct, sample, interpolate, evaluate, data, bench)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -33,6 +42,9 @@ a generator of new images, and samples of it at four times the size:
   dfm train --config configs/digits.py --workdir runs/digits
   dfm sample --workdir runs/digits --size 32 --out samples.png
   dfm evaluate --workdir runs/digits
+
+a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
+  dfm sweep --config configs/sweeps/figure_5_1.py --workdir runs/figure_5_1
 
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs

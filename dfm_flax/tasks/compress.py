@@ -68,6 +68,13 @@ SETTINGS = {
 SETTINGS_OF_SOAP = {"optimizer.refresh_every": 20}
 
 
+def check_settings(config: ConfigDict) -> None:
+    """Raises UsageError unless a config has all settings of compression, no others, and sense."""
+    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
+    make_machine(config, channels=3)
+    make_optimizer(config.optimizer, config.training.num_steps)
+
+
 def make_machine(config: ConfigDict, channels: int) -> FourierMachine:
     """The machine of a config's `model` section; UsageError if its settings make no sense."""
     try:
@@ -123,7 +130,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or input cannot be used.
     """
-    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
+    check_settings(config)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
