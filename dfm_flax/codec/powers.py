@@ -7,6 +7,7 @@ What a decoder computes from a file decides which integers it reads from it. One
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _BITS = 128  # after the point, while the table is made
 
@@ -27,13 +28,13 @@ def _make_table() -> np.ndarray:
 _TABLE = _make_table()
 
 
-def halved(exponent: np.ndarray) -> np.ndarray:
+def halved(exponent: ArrayLike) -> np.ndarray:
     """2^(-e/256) in units of 1 / ONE for whole e >= 0, rounded down: int64 like `exponent`."""
     exponent = np.asarray(exponent, np.int64)
     return _TABLE[exponent % 256] >> np.minimum(exponent // 256, 62)
 
 
-def step_size(code: np.ndarray) -> np.ndarray:
+def step_size(code: ArrayLike) -> np.ndarray:
     """2^(-code/8), the nearest float32, for codes from 0 to 255."""
     code = np.asarray(code, np.int64)
     # Exact in float64: 31 bits times a power of two.
