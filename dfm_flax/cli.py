@@ -1,18 +1,38 @@
 """The `dfm` command: parse, call, print."""
 
 import argparse
-import inspect
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from inspect import getdoc
 
-from dfm_flax.commands import bench, data, evaluate, interpolate, reconstruct, sample, train
+from dfm_flax.commands import (
+    bench,
+    data,
+    decompress,
+    evaluate,
+    inspect,
+    interpolate,
+    reconstruct,
+    sample,
+    train,
+)
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, reconstruct, sample, interpolate, evaluate, data, bench)
+_COMMANDS = (
+    train,
+    reconstruct,
+    decompress,
+    inspect,
+    sample,
+    interpolate,
+    evaluate,
+    data,
+    bench,
+)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -93,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
-        summary, _, description = (inspect.getdoc(module) or "").partition("\n\n")
+        summary, _, description = (getdoc(module) or "").partition("\n\n")
         made = _make_parser(
             commands.add_parser,
             name,
