@@ -86,8 +86,10 @@ def coin_width(weights: int) -> int:
     return max(width for width in range(2, 1000) if siren_num_weights(COIN_DEPTH, width) <= weights)
 
 
-def many_steps(machine: nn.Module, batch: int, steps: int, x, target) -> Contender:
-    """`steps` steps of Adam in one dispatch, as `dfm train` does them."""
+def many_steps(
+    machine: nn.Module, batch: int, steps: int, x, target, dispatches: int = 1
+) -> Contender:
+    """`steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
     optimizer = optax.adam(1e-4)
 
     def loss(params, data, rng):
@@ -101,7 +103,8 @@ def many_steps(machine: nn.Module, batch: int, steps: int, x, target) -> Contend
     data = replicate((x, target))
 
     def run():
-        held["state"], *others = train_steps(held["state"], data, np.int32(steps))
+        for _ in range(dispatches):
+            held["state"], *others = train_steps(held["state"], data, np.int32(steps // dispatches))
         return others
 
     return run

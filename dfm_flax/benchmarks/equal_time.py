@@ -13,6 +13,7 @@ With --ablation the best config runs beside itself with one part each as in the 
 import argparse
 import functools
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -166,13 +167,17 @@ def count(model: nn.Module) -> int:
 
 
 def pace(runners: list[Contender], data: Target) -> dict[str, float]:
-    """Steps a second of each, all taking turns."""
+    """Steps a second of each: the median over turns of about a second."""
     for runner in runners:
         runner.start(1_000_000, data, seed=0)
-    for _ in range(4):
+        runner.turn(max(1, 64_000 // runner.batch_size))
+    rates: dict[str, list[float]] = {runner.name: [] for runner in runners}
+    for _ in range(5):
         for runner in runners:
-            runner.turn(max(1, 128_000 // runner.batch_size))
-    return {runner.name: runner.steps / runner.seconds for runner in runners}
+            steps, seconds = runner.steps, runner.seconds
+            runner.turn(max(1, round(steps / seconds * _TURN)))
+            rates[runner.name].append((runner.steps - steps) / (runner.seconds - seconds))
+    return {name: statistics.median(each) for name, each in rates.items()}
 
 
 def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict:
@@ -226,8 +231,11 @@ def main() -> None:
             runners = (ablations if options.ablation else contenders)(weights)
             results.append(compare(source, runners, options.seconds, options.seed))
             runs = results[-1]["runs"]
-            cells = [f"{run['name']} ({run['weights']}): {run['psnr']:.2f} dB" for run in runs]
-            print(f"{results[-1]['image']}, {options.seconds:g} s: {'; '.join(cells)}", flush=True)
+            cells = [
+                f"{run['name']} ({run['weights']}): {run['psnr']:.2f} dB in {run['seconds']} s"
+                for run in runs
+            ]
+            print(f"{results[-1]['image']}: {'; '.join(cells)}", flush=True)
             if options.out:
                 with atomic_path(options.out) as path:
                     path.write_text(json.dumps(results, indent=1) + "\n")
