@@ -10,6 +10,7 @@ from inspect import getdoc
 
 from dfm_flax.commands import (
     bench,
+    compress,
     data,
     decompress,
     evaluate,
@@ -25,6 +26,7 @@ from dfm_flax.signals import exit_on_interrupt
 _COMMANDS = (
     train,
     reconstruct,
+    compress,
     decompress,
     inspect,
     sample,
@@ -48,6 +50,10 @@ your own images, and any setting of the config changed on the way:
 
 the same command goes on with a run that was interrupted. Its pictures at twice the size:
   dfm reconstruct --workdir runs/photo --scale 2 --out enlarged
+
+files of 0.3 bits per pixel, and back to images:
+  dfm compress photo.jpg other.png --bpp 0.3 --out coded
+  dfm decompress coded --out decoded
 
 a generator of new images, and samples of it at four times the size:
   dfm train --config configs/digits.py --workdir runs/digits
