@@ -17,6 +17,7 @@ from dfm_flax.commands import (
     inspect,
     interpolate,
     reconstruct,
+    report,
     sample,
     train,
 )
@@ -29,6 +30,7 @@ _COMMANDS = (
     compress,
     decompress,
     inspect,
+    report,
     sample,
     interpolate,
     evaluate,
