@@ -10,8 +10,6 @@ import PIL.Image
 from dfm_flax.errors import UsageError
 
 _QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
-# Of JPEG XL: Butteraugli distances that give rates like those.
-_DISTANCES = (15.0, 11.0, 8.0, 6.0, 4.5, 3.4, 2.6, 2.0, 1.5, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ def _avif(image: np.ndarray) -> list[Coded]:
 
 
 def _jpeg_xl(image: np.ndarray) -> list[Coded]:
-    return [_coded(image, "JXL", distance=distance, effort=9) for distance in _DISTANCES]
+    return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
 
 
 def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
