@@ -1,6 +1,8 @@
 import contextlib
+import hashlib
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from dfm_flax.codec import container
 from dfm_flax.codec.container import MAGIC, from_bytes, read, to_bytes, write
+from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
+from dfm_flax.tasks.rendering import render
 
 FIELDS = ("depth", "width", "channels", "residual", "extent")
 
@@ -166,3 +170,24 @@ def test_ten_thousand_mutations_with_right_checksums(quantised):
         assert image.height * image.width <= container.MAX_PIXELS
         assert all(np.isfinite(p["coefficients"]).all() for p in image.params.values())
     assert 100 < read_well < 9_900
+
+
+GOLDEN = Path(__file__).parent / "golden_v1.dfm"
+GOLDEN_INTEGERS = "cdf3783f8219f9155cc862fc00c2c6388b5bc4f0325089b1346c832e6b90a080"
+GOLDEN_STEPS = [71, 70, 70, 70, 70, 71, 70, 70, 70, 70, 67, 66, 62, 62, 55, 59, 55]
+
+
+def test_old_files_stay_readable():
+    """A file of version 1 that was written when the format was new, and what it then was."""
+    image = read(GOLDEN)
+    assert (image.height, image.width, image.levels) == (48, 48, 255)
+    integers = np.concatenate([layer.ravel() for layer in image.integers]).astype("<i4")
+    assert hashlib.sha256(integers.tobytes()).hexdigest() == GOLDEN_INTEGERS
+    assert image.step_codes.tolist() == GOLDEN_STEPS
+    picture = render(image.machine, image.params, 48, 48)
+    expected = read_image(GOLDEN.with_suffix(".png")).pixels
+    assert np.abs(np.rint(picture * 255) - expected * 255).max() <= 1.001
+
+
+def test_files_are_written_as_they_were():
+    assert to_bytes(read(GOLDEN)) == GOLDEN.read_bytes()

@@ -55,7 +55,7 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
             "b1": 0.9,
             "b2": 0.95,
             "refresh_every": 20,
-            "learning_rate": 4e-3 if weights >= _DEEP else 7e-3,
+            "learning_rate": 6e-3 if weights >= _DEEP else 8e-3,
             "final_learning_rate": 0.0,
             "schedule": "cosine",
             "warmup_steps": min(100, num_steps // 10),

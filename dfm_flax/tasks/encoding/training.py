@@ -22,7 +22,7 @@ from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.optimizers import make_optimizer
-from dfm_flax.training.step import LossFn, make_step, over_machines, shard
+from dfm_flax.training.step import LossFn, check_divides, make_step, over_machines, shard
 
 log = logging.getLogger(__name__)
 
@@ -69,27 +69,25 @@ def train(
       The parameters of a `QuantisedMachine` for each image.
     """
     model, training = QuantisedMachine(machine), config.training
+    check_divides(training.batch_size, jax.local_device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     state = initial_state(model, optimizer, [seed] * len(images))
     data = Target.stack([image.pixels for image in images]), np.array(budgets, np.float32)
-    checkpoints = Checkpoints(folder / _identity(config, images, budgets, seed), 1)
+    folder = folder / _identity(config, images, budgets, seed)
+    names = [image.name for image in images]
 
     def on_log(progress: Progress) -> dict[str, str]:
         psnrs = [psnr_of_loss(loss) for loss in progress.losses]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 
-    with contextlib.closing(checkpoints):
-        under_noise = training.num_steps - round(_ROUNDED * training.num_steps)
-        for last_step, rounded in ((under_noise, False), (training.num_steps, True)):
-            loss = quantisation_loss(machine, training.batch_size, rounded)
+    under_noise = training.num_steps - round(_ROUNDED * training.num_steps)
+    for part, last_step in (("noisy", under_noise), ("rounded", training.num_steps)):
+        loss = quantisation_loss(machine, training.batch_size, rounded=part == "rounded")
+        step = over_machines(make_step(loss, optimizer))
+        schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
+        with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
             state, _ = train_loop(
-                over_machines(make_step(loss, optimizer)),
-                state,
-                data,
-                Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY),
-                checkpoints,
-                names=[image.name for image in images],
-                on_log=on_log,
+                step, state, data, schedule, checkpoints, names=names, on_log=on_log
             )
     return [machine_params(state, i) for i in range(len(images))]
 
