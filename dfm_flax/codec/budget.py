@@ -6,6 +6,8 @@ shrinks lets all steps shrink, and the distortion alone, under noise as large as
 error will be, says which of them should.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,8 +81,12 @@ def steps(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
 def laplace_bits(mean: jax.Array) -> jax.Array:
     """Entropy in bits of a two-sided geometric integer of a mean magnitude."""
     mean = jnp.maximum(mean, 1e-5)
-    ratio = mean / (1 + jnp.sqrt(1 + mean**2))  # of the probabilities of n + 1 and n
-    return jnp.log2((1 + ratio) / (1 - ratio)) - mean * jnp.log2(ratio)
+    root = jnp.sqrt(1 + mean**2)
+    # The ratio of the probabilities of n + 1 and n is mean / (1 + root); this is what it is
+    # short of 1, without the difference of nearly equal numbers.
+    short = (1 + 1 / (mean + root)) / (1 + root)
+    log_ratio = jnp.where(mean > 1, jnp.log1p(-short), jnp.log(mean / (1 + root)))
+    return (jnp.log((2 - short) / short) - mean * log_ratio) / math.log(2)
 
 
 def _magnitudes(machine: FourierMachine, params) -> tuple[np.ndarray, jax.Array]:

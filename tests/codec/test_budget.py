@@ -20,7 +20,7 @@ def params():
     return made | {"log_steps": 0.3 * noise}
 
 
-@pytest.mark.parametrize("mean", [0.01, 0.3, 2.0, 50.0])
+@pytest.mark.parametrize("mean", [0.01, 0.3, 0.99, 1.01, 2.0, 50.0, 900.0])
 def test_entropy_of_the_two_sided_geometric(mean):
     n = np.arange(-20_000, 20_001)
     ratio = mean / (1 + np.sqrt(1 + mean**2))
@@ -112,7 +112,9 @@ def test_rounding_passes_gradients_on(params):
 
     def total(machine):
         fixed = params | {"machine": machine}
-        return quantisation(MACHINE, fixed, jnp.float32(1e5), None)["layer_1"]["coefficients"].sum()
+        return quantisation(MACHINE, fixed, jnp.float32(7_000.0), None)["layer_1"][
+            "coefficients"
+        ].sum()
 
     gradient = jax.grad(total)(params["machine"])["layer_1"]["coefficients"]
-    np.testing.assert_allclose(gradient, 1, atol=1e-2)  # with so many bits steps are tiny
+    np.testing.assert_allclose(gradient, 1, atol=2e-2)  # with so many bits steps are tiny
