@@ -8,9 +8,10 @@ from dfm_flax.fourier import widest
 BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has the measurements
 MIN_WIDTH = 3
 
-_FREQUENCIES = (8, 1, 1)
+_DEPTH = 6
+_FREQUENCIES = (8, 1, 2)
 _HEADER = 24  # bytes of a file but for the weights and their groups, about
-_DEEP = 10_000  # weights, from which on six layers are better than five
+_SMALL = 10_000  # weights, under which a machine had better start smooth
 
 
 def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
@@ -26,12 +27,9 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
     """
     if num_steps < 1:
         raise UsageError(f"--steps {num_steps}: train for at least 1")
-    depth, weights = 5, 0
-    for depth in (5, 6):
-        weights = int(weight_bits(num_bytes, depth) / BITS_PER_WEIGHT)
-        if weights < _DEEP:
-            break
-    width = _widest(weights, depth, channels)
+    weights = int(weight_bits(num_bytes, _DEPTH) / BITS_PER_WEIGHT)
+    small = weights < _SMALL
+    width = _widest(weights, _DEPTH, channels)
     if width < MIN_WIDTH:
         raise UsageError(
             f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
@@ -39,12 +37,12 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
     config = ConfigDict()
     config.model = ConfigDict(
         {
-            "depth": depth,
+            "depth": _DEPTH,
             "width": width,
             "max_frequencies": _FREQUENCIES,
             "additive": True,
             "normalize": True,
-            "variances": (0.35, 0.06, 0.05),
+            "variances": (0.05, 0.02, 0.05) if small else (0.35, 0.06, 0.05),
             "residual": False,
             "extent": 0.7,
         }
@@ -55,7 +53,7 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
             "b1": 0.9,
             "b2": 0.95,
             "refresh_every": 20,
-            "learning_rate": 6e-3 if weights >= _DEEP else 8e-3,
+            "learning_rate": 8e-3 if small else 6e-3,
             "final_learning_rate": 0.0,
             "schedule": "cosine",
             "warmup_steps": min(100, num_steps // 10),
@@ -69,7 +67,7 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
 
 def weight_bits(num_bytes: float, depth: int) -> float:
     """Bits that are left for the weights of a planned machine in a file of so many bytes."""
-    groups = _FREQUENCIES[0] + 1 + 2 * (depth - 1)
+    groups = _FREQUENCIES[0] + 1 + 2 * (depth - 2) + _FREQUENCIES[2] + 1
     return 8 * (num_bytes - _HEADER - 2 * groups)
 
 
