@@ -19,6 +19,7 @@ from dfm_flax.commands import (
     reconstruct,
     report,
     sample,
+    sweep,
     train,
 )
 from dfm_flax.errors import DfmError, one_line
@@ -26,6 +27,7 @@ from dfm_flax.signals import exit_on_interrupt
 
 _COMMANDS = (
     train,
+    sweep,
     reconstruct,
     compress,
     decompress,
@@ -62,11 +64,14 @@ a generator of new images, and samples of it at four times the size:
   dfm sample --workdir runs/digits --size 32 --out samples.png
   dfm evaluate --workdir runs/digits
 
+a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
+  dfm sweep --config configs/sweeps/figure_5_1.py --workdir runs/figure_5_1
+
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130
-(Ctrl-C) or 143 (SIGTERM): what was trained is saved, and the same command goes on
+(Ctrl-C) or 75 (SIGTERM): what was trained is saved, and the same command goes on
 """
 
 

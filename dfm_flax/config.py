@@ -15,14 +15,14 @@ from ml_collections import ConfigDict
 from dfm_flax.errors import UsageError, one_line
 
 
-def load_config(source: str) -> ConfigDict:
+def load_config(source: str | Path) -> ConfigDict:
     """The config of a Python file, by its `get_config()`, or get_config(text) for `file.py:text`.
 
     Raises:
       UsageError: there is no such file, it fails, or it defines no `get_config`.
     """
-    match = re.fullmatch(r"(.*?\.py):(.*)", source)
-    file, *arguments = match.groups() if match else [source]
+    match = re.fullmatch(r"(.*?\.py):(.*)", str(source))
+    file, *arguments = match.groups() if match else [str(source)]
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"config {file}: no such file")
@@ -61,6 +61,23 @@ def override(config: ConfigDict, assignments: Iterable[str]) -> None:
         if not equals:
             raise UsageError(f"--config.{key}: give a value, --config.{key}=VALUE")
         config.update_from_flattened_dict({key: _parse(key, text, known[key])})
+
+
+def assign(config: ConfigDict, key: str, value: Any, source: str) -> None:
+    """Sets the entry `section.key` of a config, in place.
+
+    Args:
+      source: where the value is from, for messages.
+
+    Raises:
+      UsageError: an unknown key (names the nearest), or a value of another type.
+    """
+    known = flatten(config)
+    if key not in known:
+        raise UsageError(f"{source}: {key}: no such setting{_suggestion(key, known)}")
+    if not _same_type(value, known[key]):
+        raise UsageError(f"{source}: {key}: {value!r} is not {_describe(known[key])}")
+    config.update_from_flattened_dict({key: _as_type_of(value, known[key])})
 
 
 def check(

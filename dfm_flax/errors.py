@@ -1,5 +1,7 @@
 """Errors that are shown to the user as one line: what, where, and what to do."""
 
+GO_ON = 75  # exit code of a run that should be started again, to go on: EX_TEMPFAIL
+
 
 class DfmError(Exception):
     """A run that failed; the `dfm` command prints the message and exits with 1."""

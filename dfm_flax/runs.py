@@ -18,6 +18,10 @@ from dfm_flax.files import atomic_path
 log = logging.getLogger(__name__)
 
 
+class Busy(UsageError):
+    """Another process trains in the folder of this run."""
+
+
 class Run:
     """The folder of a run, `workdir`.
 
@@ -68,7 +72,8 @@ class Run:
         """Makes the folder and keeps other processes from training in it, as long as we live.
 
         Raises:
-          UsageError: the folder cannot be written, or another process trains there.
+          Busy: another process trains there.
+          UsageError: the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +87,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in (errno.EAGAIN, errno.EACCES):
-                    raise UsageError(
+                    raise Busy(
                         f"--workdir {self.folder}: another process trains there; "
                         "wait for its end, or use another --workdir"
                     ) from error

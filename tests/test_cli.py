@@ -38,7 +38,9 @@ def one_line_error(capsys, code, *arguments):
     return lines[0]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["reconstruct", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["sweep", "--help"], ["reconstruct", "--help"]]
+)
 def test_help_teaches(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)

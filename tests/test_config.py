@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from dfm_flax.config import (
+    assign,
     check,
     difference,
     flatten,
@@ -169,3 +170,25 @@ def test_load_config_refuses(tmp_path, text, message):
 def test_what_is_no_stored_config(text):
     with pytest.raises(ValueError, match=r"Expecting|not a config"):
         from_json(text)
+
+
+def test_assign_sets_values_of_the_right_type():
+    config = example()
+    assign(config, "model.rate", 3, "grid")
+    assign(config, "seeds", (1, 2), "grid")
+    assert config.model.rate == 3.0
+    assert isinstance(config.model.rate, float)
+    assert config.seeds == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.detph", 7, r"grid: model\.detph: no such setting; did you mean model\.depth\?"),
+        ("model.depth", 7.5, r"grid: model\.depth: 7\.5 is not a whole number"),
+        ("seeds", 1, r"grid: seeds: 1 is not a list"),
+    ],
+)
+def test_assign_refuses(key, value, message):
+    with pytest.raises(UsageError, match=message):
+        assign(example(), key, value, "grid")

@@ -145,7 +145,7 @@ def ablations(weights: int) -> list[Contender]:
         without("batches of 640", **{"training.batch_size": 640}),
         without("constant rate", **{"optimizer.schedule": "constant"}),
         without("all frequencies", **{"model.additive": False, "model.max_frequencies": (8, 1, 1)}),
-        without("F = 1 in the first layer", **{"model.max_frequencies": (1, 1, 1)}),
+        without("F = 1 in all layers", **{"model.max_frequencies": (1, 1, 1)}),
         without(
             "variance 2e-5", **{"model.normalize": False, "model.variances": (2e-5, 2e-5, 2e-5)}
         ),

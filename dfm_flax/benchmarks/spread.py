@@ -52,7 +52,12 @@ def main(source: str = "sample:astronaut") -> None:
     target = Target.stack([prepare(read_image(source), crop=(400, 400)).pixels])
     target = jax.tree.map(lambda leaf: leaf[0], target)
     thesis = load_config("configs/compress.py")
-    machines = {"best": make_machine(load_config("configs/compress_best.py"), 3)}
+    machines = {
+        f"best, {weights} weights": make_machine(
+            load_config(f"configs/compress_best.py:{weights}"), 3
+        )
+        for weights in (21_600, 3_500)
+    }
     for variance in (2e-5, 2e-4, 2e-3, 2e-2):
         thesis.model.variances = (variance,) * 3
         machines[f"thesis, {variance:g}"] = make_machine(thesis, 3)

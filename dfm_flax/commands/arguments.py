@@ -32,3 +32,12 @@ def count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of images, 1 or more")
     return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """(I, N) of I/N: one of N parts, counted from 0."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    index, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if index >= parts:
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with I from 0 to N-1, like 0/4")
+    return index, parts

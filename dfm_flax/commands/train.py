@@ -17,6 +17,15 @@ input: config.data.images takes files of any format that Pillow reads (grey, RGB
 output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
   reconstructions/*.png, and figures/*.png with original, reconstruction, error and curve.
   The table that is printed has means over the seeds, results.json each machine.
+
+several processes, each with devices of its own, train as one run when each is started with
+  the same command and --coordinator HOST:PORT --num-processes N --process-id 0..N-1; or with
+  --coordinator auto, where Slurm, Open MPI, Kubernetes or a TPU slice tell the rest. WORKDIR is
+  process 0's, which alone writes. The batch is shared out over all devices, so the results do
+  not depend on how many there are. launch/ has scripts for these.
+
+exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, or when another
+  process of it died. If that is not noticed at once JAX aborts the process (134) within a minute.
 """
 
 import argparse
@@ -33,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="FILE", help="Python file with get_config()"
     )
     parser.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, or 'auto'"
+    )
+    parser.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
+    parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is")
+    parser.add_argument(
+        "--profile", type=int, default=0, metavar="N", help="profile N steps, for TensorBoard"
+    )
     parser.add_argument("--show", action="store_true", help="print the settings and stop")
 
 
@@ -47,19 +64,32 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     if options.workdir is None:
         options.parser.error("the following arguments are required: --workdir")
-    if config.get("task") == "compress":
-        from dfm_flax.tasks import compress
-        from dfm_flax.tasks.results import summarize
-
-        print_table(summarize(compress.train(config, options.workdir)))
-        print(f"pictures: {options.workdir / 'figures'}")
-    elif config.get("task") == "generate":
-        from dfm_flax.tasks import generate
-
-        print_table(generate.train(config, options.workdir))
-        print(f"samples: dfm sample --workdir {options.workdir} --out samples.png")
-    else:
+    if options.profile < 0:
+        options.parser.error("--profile takes a number of steps")
+    if config.get("task") not in ("compress", "generate"):
         raise UsageError(
             f"{options.config}: config.task={config.get('task')!r} is not one of compress, generate"
         )
+    from dfm_flax import cluster
+
+    with cluster.joined(options.coordinator, options.num_processes, options.process_id):
+        train = _train_compressor if config.task == "compress" else _train_generator
+        train(config, options.workdir, options.profile)
     return 0
+
+
+def _train_compressor(config, workdir: Path, profile_steps: int) -> None:
+    from dfm_flax.tasks import compress
+    from dfm_flax.tasks.results import summarize
+
+    if rows := compress.train(config, workdir, profile_steps):
+        print_table(summarize(rows))
+        print(f"pictures: {workdir / 'figures'}")
+
+
+def _train_generator(config, workdir: Path, profile_steps: int) -> None:
+    from dfm_flax.tasks import generate
+
+    if rows := generate.train(config, workdir, profile_steps):
+        print_table(rows)
+        print(f"samples: dfm sample --workdir {workdir} --out samples.png")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
+from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,13 @@ class ImageSet:
     num_classes: int
 
 
-def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int = 0) -> ImageSet:
+def load_image_set(
+    name: str,
+    split: str = "all",
+    data_dir: str = "",
+    size: int = 0,
+    part: tuple[int, int] = (0, 1),
+) -> ImageSet:
     """Loads a set of images, in an order that is always the same.
 
     Args:
@@ -50,6 +57,7 @@ def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int 
         data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
         size: if not 0, the shorter side of each image is resized to it and the centre cut
             out, size x size pixels.
+        part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
 
     Raises:
         UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
@@ -58,9 +66,9 @@ def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int 
     if size < 0:
         raise UsageError(f"data set {name}: size={size} is no number of pixels; 0 keeps the size")
     if name == DIGITS:
-        return _load_digits(split, size)
+        return _load_digits(split, size, part)
     if name.startswith(FOLDER_PREFIX):
-        return _load_folder(name, split, size)
+        return _load_folder(name, split, size, part)
     from dfm_flax.data import prepared
 
     builder = prepared.open_builder(name, data_dir)
@@ -69,7 +77,7 @@ def load_image_set(name: str, split: str = "all", data_dir: str = "", size: int 
         prepared.download(builder)
     elif (note := prepared.read_note(folder)) and note["lossy"]:
         log.warning("%s was imported from %s, which lose detail", name, note["kind"])
-    return ImageSet(name, *prepared.read(builder, split, size))
+    return ImageSet(name, *prepared.read(builder, split, size, part))
 
 
 def is_held_out(name: str) -> bool:
@@ -77,18 +85,19 @@ def is_held_out(name: str) -> bool:
     return zlib.crc32(name.encode()) % 5 == 0
 
 
-def _load_digits(split: str, size: int) -> ImageSet:
+def _load_digits(split: str, size: int, part: tuple[int, int]) -> ImageSet:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     chosen = _choose(DIGITS, [str(i) for i in range(len(digits.images))], split)
+    chosen = chosen[slice(*bounds(len(chosen), part))]
     images = np.rint(digits.images[chosen, ..., np.newaxis] * (255 / 16)).astype(np.uint8)
     if size:
         raise UsageError("data set digits: has 8x8 pixels only; leave size at 0")
     return ImageSet(DIGITS, images, digits.target[chosen].astype(np.int32), 10)
 
 
-def _load_folder(name: str, split: str, size: int) -> ImageSet:
+def _load_folder(name: str, split: str, size: int, part: tuple[int, int]) -> ImageSet:
     folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
     entries = arrange(list_folder(folder), str(folder))
     class_names = sorted({entry.class_name for entry in entries})
@@ -98,7 +107,7 @@ def _load_folder(name: str, split: str, size: int) -> ImageSet:
             raise UsageError(f"data set {name}: no split {split!r} in it")
     else:
         chosen = _choose(name, [entry.path for entry in entries], split)
-    entries = [entries[i] for i in chosen]
+    entries = [entries[i] for i in chosen[slice(*bounds(len(chosen), part))]]
     images = decode_entries(entries, lambda path: (folder / path).read_bytes(), str(folder), size)
     labels = [class_names.index(entry.class_name) for entry in entries]
     return ImageSet(name, images, np.array(labels, np.int32), len(class_names))

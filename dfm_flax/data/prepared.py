@@ -2,8 +2,10 @@
 
 import contextlib
 import difflib
+import functools
 import json
 import logging
+import operator
 import os
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from dfm_flax.data.images import Image, prepare
 from dfm_flax.data.memory import check_fits
+from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
@@ -116,7 +119,7 @@ def _can_reach(builder: Any) -> bool:
 
 
 def read(
-    builder: Any, split: str, size: int = 0
+    builder: Any, split: str, size: int = 0, part: tuple[int, int] = (0, 1)
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
     """Images [N, H, W, C], labels [N] and the number of classes of a set on the disk.
 
@@ -127,6 +130,7 @@ def read(
         split: "all" for train, validation and test, as far as the set has them, one after the
             other, or what TFDS takes, such as "test" or "train[:1000]".
         size: the shorter side is resized to it and the centre cut out, size x size; 0 keeps.
+        part: (i, n) reads the i-th of n equal parts; nothing of the others is decoded.
 
     Raises:
         UsageError: no such split, images of different sizes, more than fits into memory, or
@@ -137,15 +141,17 @@ def read(
 
     with contextlib.suppress(RuntimeError):  # TensorFlow runs already, with the GPU or without
         tf.config.set_visible_devices([], "GPU")  # the GPU's memory is for JAX
-    split, count = _resolve_split(builder, split)
+    split, total = _resolve_split(builder, split)
+    first, last = bounds(total, part)
+    count = last - first
     shape = _image_shape(builder, size)
-    what = f"data set {full_name(builder)}, {count:,} images,"
-    check_fits(count * int(np.prod(shape)), what)
+    what = f"data set {full_name(builder)}, {total:,} images,"
+    check_fits(total * int(np.prod(shape)), what)
     features = builder.info.features
     label = features["label"] if "label" in features else None  # noqa: SIM401
     num_classes = label.num_classes if isinstance(label, tfds.features.ClassLabel) else 0
     dataset = builder.as_dataset(
-        split=split,
+        split=split if count == total else _slice(builder, split, first, last),
         batch_size=1 if size else 1000,  # images of different sizes make no batch
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         decoders=tfds.decode.PartialDecoding({"image", "label"} if num_classes else {"image"}),
@@ -156,13 +162,13 @@ def read(
     try:
         with bar:
             for batch in dataset.as_numpy_iterator():
-                part = slice(done, done + len(batch["image"]))
-                done = part.stop
+                rows = slice(done, done + len(batch["image"]))
+                done = rows.stop
                 if done > count:
                     break
-                images[part] = _resized(batch["image"], size) if size else batch["image"]
-                labels[part] = batch["label"] if num_classes else 0
-                bar.update(done - part.start)
+                images[rows] = _resized(batch["image"], size) if size else batch["image"]
+                labels[rows] = batch["label"] if num_classes else 0
+                bar.update(done - rows.start)
     except tf.errors.OpError as error:
         raise UsageError(_damaged(builder, _one_line(error))) from error
     if done != count:
@@ -182,6 +188,23 @@ def _resolve_split(builder: Any, split: str) -> tuple[str, int]:
             f"data set {full_name(builder)}: no split {split!r}; "
             f"it has all, {', '.join(sorted(splits))}"
         ) from error
+
+
+def _slice(builder: Any, split: str, first: int, last: int) -> Any:
+    """TFDS's instruction to read examples `first` to `last` of a split, which may be a sum."""
+    from tensorflow_datasets.core import ReadInstruction
+
+    splits, slices, start = builder.info.splits, [], 0
+    for piece in ReadInstruction.from_spec(split).to_absolute(splits):
+        begin = piece.from_ or 0  # None is the split's beginning, or its end
+        stop = splits[piece.splitname].num_examples if piece.to is None else piece.to
+        end = start + stop - begin
+        if first < end and start < last:
+            shift = begin - start
+            ours = {"from_": max(first, start) + shift, "to": min(last, end) + shift}
+            slices.append(ReadInstruction(piece.splitname, **ours, unit="abs"))
+        start = end
+    return functools.reduce(operator.add, slices)
 
 
 def _image_shape(builder: Any, size: int) -> tuple[int, int, int]:

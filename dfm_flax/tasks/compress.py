@@ -13,6 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from dfm_flax import cluster
 from dfm_flax import config as configs
 from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
@@ -27,7 +28,9 @@ from dfm_flax.tasks.results import evaluate
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.observing import OPERATIONS, performance
 from dfm_flax.training.optimizers import make_optimizer, make_schedule
+from dfm_flax.training.profiling import Profile
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import check_divides, make_step, over_machines, shard
 
@@ -63,6 +66,13 @@ SETTINGS = {
     "training.keep_checkpoints": 2,
 }
 SETTINGS_OF_SOAP = {"optimizer.refresh_every": 20}
+
+
+def check_settings(config: ConfigDict) -> None:
+    """Raises UsageError unless a config has all settings of compression, no others, and sense."""
+    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
+    make_machine(config, channels=3)
+    make_optimizer(config.optimizer, config.training.num_steps)
 
 
 def make_machine(config: ConfigDict, channels: int) -> FourierMachine:
@@ -104,23 +114,26 @@ def initial_state(model: nn.Module, optimizer, seeds: list[int]) -> TrainState:
     return jax.tree.map(np.array, jax.jit(create_all)(np.array(seeds, np.uint32)))
 
 
-def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
+def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
     """Trains, or goes on training, one machine for each image and seed of a config.
 
     Writes into the run's folder: images.npz, config.json, checkpoints, TensorBoard files,
     results.json, and for each machine reconstructions/NAME.png and figures/NAME.png.
 
+    With `profile_steps` so many steps are profiled. Of several processes (see `cluster`), all
+    must see the images; only process 0 writes.
+
     Returns:
-      One entry a machine, see `results.evaluate`.
+      One entry a machine, see `results.evaluate`; none in processes other than 0.
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or input cannot be used.
     """
-    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
+    check_settings(config)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
-    check_divides(training.batch_size, jax.local_device_count())
+    check_divides(training.batch_size, jax.device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     run = Run(workdir)
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
@@ -133,20 +146,31 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
     log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
     log.info("Fourier series by %s", evaluation())
+    names = [job.name for job in jobs]
+    target = Target.stack([job.image.pixels for job in jobs])
+    if not cluster.is_writer():
+        train_loop(step, state, target, schedule, checkpoints, names=names)
+        return []
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
         start(run, config, images)
         from dfm_flax.training.writers import create_writers
 
-        names = [job.name for job in jobs]
-        target = Target.stack([job.image.pixels for job in jobs])
         writer, tensorboard = create_writers(run.folder)
-        on_log = _make_on_log(config, names, writer, tensorboard)
+        on_log = _make_on_log(config, names, weights, writer, tensorboard)
+        profile = Profile(run.folder, profile_steps) if profile_steps else None
         with contextlib.closing(checkpoints), contextlib.closing(writer):
             begin = time.perf_counter()
             state, history = train_loop(
-                step, state, target, schedule, checkpoints, names=names, on_log=on_log
+                step,
+                state,
+                target,
+                schedule,
+                checkpoints,
+                names=names,
+                on_log=on_log,
+                profile=profile,
             )
             log.info("trained for %.0f s", time.perf_counter() - begin)
             results, steps = [], int(state.step)
@@ -160,14 +184,17 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     return results
 
 
-def _make_on_log(config: ConfigDict, names: list[str], writer, tensorboard):
+def _make_on_log(config: ConfigDict, names: list[str], weights: int, writer, tensorboard):
     rate = make_schedule(config.optimizer, config.training.num_steps)
+    pixels = len(names) * config.training.batch_size
 
     def on_log(progress: Progress) -> dict[str, str]:
         psnrs = [psnr_of_loss(loss) for loss in progress.losses]
         steps_left = config.training.num_steps - progress.step
         tensorboard.write_scalars(
-            progress.step, {f"psnr/{name}": psnr for name, psnr in zip(names, psnrs, strict=True)}
+            progress.step,
+            {f"psnr/{name}": psnr for name, psnr in zip(names, psnrs, strict=True)}
+            | performance(progress, pixels, OPERATIONS * weights * pixels),
         )
         scalars = {
             "loss": float(np.mean(progress.losses)),

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import optax
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from dfm_flax import cluster
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
+from dfm_flax.fourier.machine import num_weights as machine_weights
 from dfm_flax.fourier.series import evaluation
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.models.generator import ImageGenerator
@@ -28,7 +31,9 @@ from dfm_flax.tasks.generation.step import GenerationState, make_generation_step
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.observing import OPERATIONS, performance
 from dfm_flax.training.optimizers import make_grouped_optimizer, make_schedule, slowed
+from dfm_flax.training.profiling import Profile
 from dfm_flax.training.step import check_divides, first_replica
 from dfm_flax.training.table import LatentTable, check_memory
 
@@ -61,15 +66,18 @@ def initial_state(
     return jax.tree.map(np.array, jax.jit(create)(jax.random.PRNGKey(config.seed)))
 
 
-def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
+def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
     """Trains, or goes on training, a generator on a data set.
 
     Writes into the run's folder: config.json, data.json, checkpoints, TensorBoard files with
     curves, rates, reconstructions and samples, and results.json.
 
+    With `profile_steps` so many steps are profiled. Of several processes (see `cluster`), all
+    must see the data set, of which each reads its part; only process 0 writes.
+
     Returns:
-      One entry: name of the model, its weights, steps and epochs, and the mse and psnr (dB)
-      of reconstructions of images that it was trained on, in [0, 1].
+      One entry, in process 0: name of the model, its weights, steps and epochs, and the mse
+      and psnr (dB) of reconstructions of images that it was trained on, in [0, 1].
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
@@ -85,7 +93,7 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
         )
     if not 0 <= config.optimizer.ema_decay < 1:
         raise UsageError(f"--config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1")
-    check_divides(training.batch_size, jax.local_device_count())
+    check_divides(training.batch_size, jax.device_count())
     rates = make_rates(config)
     optimizer = make_grouped_optimizer(config.optimizer, rates)
     run = Run(workdir)
@@ -109,6 +117,9 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     weights = {name: num_weights(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, len(images), shape, weights)
     log.info("Fourier series by %s", evaluation())
+    if not cluster.is_writer():
+        train_loop(step, state, images, schedule, checkpoints, names=figures)
+        return []
 
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
@@ -116,11 +127,21 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
         from dfm_flax.training.writers import create_writers
 
         writer, tensorboard = create_writers(run.folder)
-        on_log = _make_on_log(config, figures, rates, model, images, writer, tensorboard)
+        on_log = _make_on_log(
+            config, figures, rates, model, images, sum(weights.values()), writer, tensorboard
+        )
+        profile = Profile(run.folder, profile_steps) if profile_steps else None
         with contextlib.closing(checkpoints), contextlib.closing(writer):
             begin = time.perf_counter()
             state, _ = train_loop(
-                step, state, images, schedule, checkpoints, names=figures, on_log=on_log
+                step,
+                state,
+                images,
+                schedule,
+                checkpoints,
+                names=figures,
+                on_log=on_log,
+                profile=profile,
             )
             log.info("trained for %.0f s", time.perf_counter() - begin)
         mse = reconstruction_error(model, state, images)
@@ -136,8 +157,9 @@ def train(config: ConfigDict, workdir: str | Path) -> list[dict]:
     return [result]
 
 
-def _make_on_log(config, figures, rates, model, images, writer, tensorboard):
+def _make_on_log(config, figures, rates, model, images, weights, writer, tensorboard):
     training = config.training
+    operations = OPERATIONS * training.batch_size * _products(config, weights, images.shape[1:])
 
     def on_log(progress: Progress) -> dict[str, str]:
         values = dict(zip(figures, map(float, progress.losses), strict=True))
@@ -152,12 +174,26 @@ def _make_on_log(config, figures, rates, model, images, writer, tensorboard):
             "minutes_left": steps_left / progress.steps_per_second / 60,
         }
         writer.write_scalars(progress.step, scalars)
+        tensorboard.write_scalars(
+            progress.step, performance(progress, training.batch_size, operations)
+        )
         if progress.step % training.images_every == 0:
             pictures = draw_progress(model, progress.state, images)
             tensorboard.write_images(progress.step, pictures)
         return {"loss": f"{values['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
 
     return on_log
+
+
+def _products(config: ConfigDict, weights: int, shape: tuple[int, ...]) -> int:
+    """Products of one image: of each weight of the networks, of each coefficient and pixel."""
+    if config.model.name != "dfm":
+        return weights
+    machine = config.model.machine
+    coefficients = machine_weights(
+        machine.depth, machine.width, shape[-1], machine.max_frequencies, machine.additive
+    )
+    return weights + coefficients * (config.training.pixels or math.prod(shape[:2]))
 
 
 def num_weights(params) -> int:
@@ -173,14 +209,14 @@ def make_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
 
 
 def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
-    """The images [N, H, W, C] of a config's data set.
+    """The images [N, H, W, C] of a config's data set. Each process reads a part of them.
 
     Raises:
       UsageError: the run was started with another config, or with other images.
     """
     if run.started:
         run.check_same(config)
-    images = load_image_set(**config.data).images
+    images = cluster.joined_rows(load_image_set(**config.data, part=cluster.place()).images)
     if run.started and run.read_json("data.json") != _facts(images):
         raise UsageError(
             f"{run.folder} was started with other images than {config.data.name} has now; "
@@ -214,7 +250,7 @@ def draw_progress(model: ImageGenerator, state: GenerationState, images: NDArray
     if state.table is None:
         latents = encode(model, params, few)
     else:
-        latents = first_replica(state.table.latents[:, :_FITTED])
+        latents = first_replica(state.table.latents)[:_FITTED]
     height, width = images.shape[1:3]
     drawn = draw(model, params, latents[:_SHOWN], height, width)
     pairs = np.concatenate([few[:_SHOWN] / np.float32(255), drawn], axis=2)

@@ -29,6 +29,9 @@ class Checkpoints:
     renames it: a half-written one is never taken for a checkpoint. Nothing is touched before
     the first use; with `read_only` nothing ever is, and the run may go on training meanwhile.
 
+    Each device of a run holds the whole state, so of several processes one writes it, and the
+    others need not see the folder: Orbax is told that the caller is the only one.
+
     Raises:
       UsageError: `max_to_keep` is under 1.
     """
@@ -37,16 +40,24 @@ class Checkpoints:
         if max_to_keep < 1:
             raise UsageError(f"keep_checkpoints={max_to_keep}: keep 1 or more to be able to go on")
         self._folder = folder.absolute()
-        self._options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else max_to_keep,
-            cleanup_tmp_directories=not read_only,
-            enable_async_checkpointing=not read_only,
-            read_only=read_only,
-        )
+        self._max_to_keep, self._read_only = max_to_keep, read_only
 
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
-        return ocp.CheckpointManager(self._folder, options=self._options)
+        if not self._read_only:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        process = jax.process_index()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if self._read_only else self._max_to_keep,
+            cleanup_tmp_directories=not self._read_only,
+            enable_async_checkpointing=not self._read_only,
+            read_only=self._read_only,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=process, active_processes={process}
+            ),
+        )
+        return ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, step: int, state: Any, history: History) -> None:
         """Starts to save a state of NumPy arrays; a save still under way is waited for.
@@ -143,7 +154,7 @@ class Checkpoints:
 
     def _set_aside(self, steps: Iterable[int]) -> None:
         """Moves damaged checkpoints out of Orbax's sight: their steps can be saved again."""
-        if self._options.read_only:
+        if self._read_only:
             return
         for step in steps:
             target = self._folder.with_name(f"damaged_checkpoint_{step}")

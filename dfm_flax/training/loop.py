@@ -1,18 +1,21 @@
 """The train loop: dispatch many steps, look at the loss, write it down, save."""
 
+import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from dfm_flax.errors import DfmError, UsageError
+from dfm_flax import cluster
+from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.profiling import Profile
 from dfm_flax.training.step import first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
@@ -48,13 +51,16 @@ class Schedule:
 
 
 class Interrupted(DfmError):
-    """The run was asked to stop by a signal; it has saved a checkpoint."""
+    """The run was asked to stop by a signal; it has saved a checkpoint.
+
+    The exit code of SIGTERM, by which clusters take a machine away, is `GO_ON`.
+    """
 
     def __init__(self, number: signal.Signals, step: int):
         super().__init__(
             f"stopped by {number.name} at step {step}, saved; the same command goes on"
         )
-        self.exit_code = 128 + number
+        self.exit_code = GO_ON if number == signal.SIGTERM else 128 + number
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,14 @@ class Progress:
       step: steps done.
       losses: means since the last call, of each model or figure.
       steps_per_second: since the last call.
+      seconds: since the last call, by what they were spent on: steps, log and checkpoint.
       state: replicated over the devices; the next dispatch takes its memory away.
     """
 
     step: int
     losses: np.ndarray
     steps_per_second: float
+    seconds: Mapping[str, float]
     state: Any
 
 
@@ -82,9 +90,13 @@ def train(
     checkpoints: Checkpoints,
     *,
     names: Sequence[str],
-    on_log: Callable[[Progress], dict[str, str]],
+    on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
+    profile: Profile | None = None,
 ) -> tuple[_State, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
+
+    In a run of several processes all call this, and take the same steps; process 0 alone
+    restores, saves and logs. They have parted when it returns.
 
     Args:
       step: `training.step.StepFn`: one model with the figures of its loss, or many models
@@ -92,67 +104,103 @@ def train(
       state: the initial state, one replica; a `TrainState` or another with `step` and `params`.
       data: whatever `step` takes, one replica.
       names: of the models or figures, for messages; what the step returns is [len(names)].
-      on_log: called after each dispatch; what it returns is shown in the progress bar.
+      on_log: called by process 0 after each dispatch; what it returns is shown in the
+        progress bar.
+      profile: of process 0, if one is wanted.
 
     Returns:
-      The final state as NumPy arrays, and the curve from the first step on.
+      The final state as NumPy arrays, and the curve: in process 0 from the first step on.
 
     Raises:
       DfmError: a loss or a parameter became infinite or NaN. The last good checkpoint stays.
-      Interrupted: SIGINT or SIGTERM came; the state was saved first.
+      Interrupted: SIGINT or SIGTERM came to this process or another; the state was saved first.
     """
+    writes = cluster.is_writer()
     state, history = _resume(state, checkpoints)
-    start = int(state.step)
+    start = done = int(state.step)
     if start >= schedule.num_steps:
+        cluster.part()
         return state, history
     train_steps = make_train_steps(step)
     state, data = replicate(state), replicate(data)
-    done = start
+    if cluster.num_processes() > 1:
+        state, *_ = train_steps(state, data, np.int32(0))  # compiles, before they meet
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
-        total=schedule.num_steps, initial=start, unit="step", dynamic_ncols=True, disable=None
+        total=schedule.num_steps,
+        initial=start,
+        unit="step",
+        dynamic_ncols=True,
+        disable=None if writes else True,
     )
-    with bar, stop_requests() as stop_requested:
-        while done < schedule.num_steps and not stop_requested():
+    spent = dict.fromkeys(("steps", "log", "checkpoint"), 0.0)
+    with bar, stop_requests() as requested:
+        while done < schedule.num_steps and not _agreed(requested()):
             count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
-            clock = time.perf_counter()
-            state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
-            losses = np.asarray(losses)
-            _check_finite(np.asarray(first_bad), bool(finite), done + count, names, checkpoints)
+            if profile is not None:
+                profile.before_dispatch(done)
+            with _timed(spent, "steps"):
+                state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
+                losses = np.asarray(losses)
             done += count
+            _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
+            if not writes:
+                continue
             history.append((done, [float(loss) for loss in losses]))
-            rate = count / (time.perf_counter() - clock)
-            bar.set_postfix(on_log(Progress(done, losses, rate, state)), refresh=False)
-            bar.update(count)
+            progress = Progress(done, losses, count / spent["steps"], spent.copy(), state)
+            spent = dict.fromkeys(spent, 0.0)
+            with _timed(spent, "log"):
+                bar.set_postfix(on_log(progress), refresh=False)
+                bar.update(count)
             if done % schedule.checkpoint_every == 0:
-                checkpoints.save(done, first_replica(state), history)
+                with _timed(spent, "checkpoint"):
+                    checkpoints.save(done, first_replica(state), history)
+        if profile is not None:
+            profile.end()
         state = first_replica(state)
-        checkpoints.save(done, state, history)
-        checkpoints.wait()
-        stop = stop_requested()
+        if writes:
+            checkpoints.save(done, state, history)
+            checkpoints.wait()
+        stop = _agreed(requested())
+        cluster.part()
     if stop:
         raise Interrupted(stop, done)
     return state, history
 
 
+@contextlib.contextmanager
+def _timed(spent: dict[str, float], what: str) -> Iterator[None]:
+    clock = time.perf_counter()
+    yield
+    spent[what] += time.perf_counter() - clock
+
+
+def _agreed(request: signal.Signals | None) -> signal.Signals | None:
+    """The same in all processes, which must stop at the same step: a request to any of them."""
+    number = cluster.largest(request or 0)
+    return signal.Signals(number) if number else None
+
+
 def _resume(state: _State, checkpoints: Checkpoints) -> tuple[_State, History]:
-    restored = checkpoints.restore_newest(state)
-    if restored is None:
-        return state, []
-    state, history = restored
-    log.warning("resumed from the checkpoint of step %d", state.step)
-    return state, history
+    """All processes go on from what process 0 finds, though they may see other files."""
+    history: History = []
+    if cluster.is_writer() and (restored := checkpoints.restore_newest(state)):
+        state, history = restored
+        log.warning("resumed from the checkpoint of step %d", state.step)
+    return cluster.from_writer(state), history
 
 
 def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkpoints) -> None:
     if finite and (first_bad < 0).all():
         return
-    checkpoints.wait()
+    if cluster.is_writer():
+        checkpoints.wait()
+    cluster.part()
     bad = [
         f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0
     ]
     what = f"loss of {', '.join(bad)}" if bad else f"a weight at or before step {done}"
-    kept = checkpoints.newest_step()
+    kept = checkpoints.newest_step() if cluster.is_writer() else None
     kept_text = (
         "no checkpoint was due yet" if kept is None else f"the checkpoint of step {kept} is kept"
     )

@@ -33,6 +33,17 @@ def test_held_out_digits_are_a_fifth_of_all_classes():
     assert np.bincount(test.labels, minlength=10).min() > 20
 
 
+def test_parts_of_digits_and_folders_are_the_whole_cut_in_order(class_folder):
+    for name in ("digits", f"folder:{class_folder}"):
+        whole = load_image_set(name)
+        parts = [load_image_set(name, part=(i, 4)) for i in range(4)]
+        np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
+        np.testing.assert_array_equal(np.concatenate([p.labels for p in parts]), whole.labels)
+        assert {part.num_classes for part in parts} == {10}
+    with pytest.raises(UsageError, match="1797 images cannot be shared out over 2000 processes"):
+        load_image_set("digits", part=(0, 2000))
+
+
 def test_digits_need_no_tensorflow():
     code = (
         "import sys; from dfm_flax.data.image_sets import load_image_set; load_image_set('digits');"

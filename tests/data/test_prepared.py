@@ -41,6 +41,17 @@ def test_tfds_reads_what_we_read(data_dir):
     np.testing.assert_array_equal(ours.labels, theirs["label"])
 
 
+@pytest.mark.parametrize("split", ["all", "train[5:]+test[:50%]", "test"])
+def test_parts_are_the_whole_cut_in_order(data_dir, split):
+    whole = load_image_set("mnist", split, data_dir)
+    for n in (2, 4):
+        parts = [load_image_set("mnist", split, data_dir, part=(i, n)) for i in range(n)]
+        np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
+        np.testing.assert_array_equal(np.concatenate([p.labels for p in parts]), whole.labels)
+        sizes = [len(part.images) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+
+
 def test_a_size_resizes_each_image(data_dir):
     whole = load_image_set("mnist", "test", data_dir).images
     half = load_image_set("mnist", "test", data_dir, size=14).images

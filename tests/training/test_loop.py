@@ -80,7 +80,7 @@ def test_a_signal_saves_off_schedule_and_the_run_goes_on_to_the_same_end(tmp_pat
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="stopped by SIGTERM at step 15") as raised:
         run(DATA, checkpoints, Schedule(40, 5, 20), interrupt)
-    assert raised.value.exit_code == 143
+    assert raised.value.exit_code == 75
     assert signal.getsignal(signal.SIGTERM) is handler
     assert checkpoints.newest_step() == 15
     resumed = run(DATA, checkpoints, Schedule(40, 5, 20))

@@ -1,0 +1,78 @@
+"""launch/slurm on a real Slurm of one node, which launch/slurm/one_node_cluster.sh brings up."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+TOOLS = ("munged", "slurmctld", "slurmd", "sbatch")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(shutil.which, TOOLS)) or os.geteuid() != 0,
+        reason="no Slurm here, or not root: apt-get install slurm-wlm munge",
+    ),
+]
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """The environment in which Slurm's commands find a cluster of this node."""
+    with socket.socket() as a, socket.socket() as b:
+        a.bind(("localhost", 0))
+        b.bind(("localhost", 0))
+        ports = [free.getsockname()[1] for free in (a, b)]
+    folder = tmp_path / "slurm"
+    environment = os.environ | {
+        "SLURMCTLD_PORT": str(ports[0]),
+        "SLURMD_PORT": str(ports[1]),
+        "SLURM_CONF": str(folder / "slurm.conf"),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "",
+        "DFM": f"{sys.executable} -m dfm_flax",
+        "PYTHONPATH": os.getcwd(),
+    }
+    script = "launch/slurm/one_node_cluster.sh"
+    subprocess.run([script, "start", folder], env=environment, check=True, timeout=120)
+    yield environment
+    subprocess.run(["scancel", "--user=root"], env=environment)
+    subprocess.run([script, "stop", folder], env=environment, check=True)
+
+
+def wait_for(condition, what, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.2)
+
+
+def test_a_job_that_is_told_to_stop_is_saved_and_queued_again(slurm, tiny, tmp_path):
+    log, workdir = tmp_path / "log", tmp_path / "run"
+    command = [
+        *("sbatch", "--parsable", "--gpus-per-node=0", "--ntasks-per-node=2"),
+        *("--cpus-per-task=1", f"--output={log}", "launch/slurm/train.sbatch"),
+        *(*tiny, "--config.training.num_steps=1000000", f"--workdir={workdir}"),
+    ]
+    job = subprocess.run(
+        command, env=slurm, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+    def text():
+        return log.read_text() if log.exists() else ""
+
+    wait_for(lambda: any((workdir / "checkpoints").glob("[0-9]*")), text)
+    subprocess.run(["scancel", "--signal=TERM", job], env=slurm, check=True)
+    wait_for(lambda: "queued again" in text(), text)
+    assert f"job {job} ended with 75" in text()
+    assert text().count("stopped by SIGTERM at step") == 2
+
+    def state():
+        command = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
+        return subprocess.run(command, env=slurm, capture_output=True, text=True).stdout.strip()
+
+    wait_for(lambda: state() == "PENDING", state)

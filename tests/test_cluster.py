@@ -1,0 +1,193 @@
+"""Processes that train together: real ones, on this host, with gloo."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from dfm_flax import cluster
+from dfm_flax.errors import GO_ON, DfmError, UsageError
+from tests.test_devices import curves
+
+
+def test_a_process_on_its_own_is_the_writer():
+    tree = {"a": np.arange(3.0)}
+    with cluster.joined(None):
+        assert cluster.is_writer()
+        assert cluster.num_processes() == 1
+        assert cluster.largest(7) == 7
+        assert cluster.from_writer(tree) is tree
+        cluster.meet()
+        assert cluster.place() == (0, 1)
+        assert cluster.joined_rows(tree["a"]) is tree["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, 2, 0), "need --coordinator"),
+        (("host", 2, 0), "is not HOST:PORT, nor auto"),
+        (("host:x", 2, 0), "is not HOST:PORT, nor auto"),
+        (("host:1", None, 0), "needs --num-processes N"),
+        (("host:1", 2, None), "needs --num-processes N"),
+        (("host:1", 2, 2), "needs --num-processes N"),
+        (("auto", 2, None), "auto takes no"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, message):
+    with pytest.raises(UsageError, match=message), cluster.joined(*arguments):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (ValueError("coordinator_address"), UsageError, "no Slurm, Open MPI, Kubernetes or TPU"),
+        (RuntimeError("deadline"), DfmError, "cannot join the other processes: deadline"),
+    ],
+)
+def test_no_cluster_and_one_that_cannot_be_reached(monkeypatch, raised, expected, message):
+    def fail(*arguments, **options):
+        raise raised
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    with pytest.raises(expected, match=message), cluster.joined("auto"):
+        pass
+
+
+WORKER = """
+import sys
+import jax
+import numpy as np
+from dfm_flax import cluster
+from dfm_flax.errors import DfmError
+
+port, me = sys.argv[1], int(sys.argv[2])
+try:
+    with cluster.joined(f"localhost:{port}", 2, me):
+        assert cluster.is_writer() == (me == 0)
+        assert cluster.num_processes() == 2
+        assert cluster.largest(10 * me + 3) == 13
+        tree = {
+            "float": np.array([-0.0, np.nan, -np.inf, 1e-45], np.float32),
+            "whole": np.array([2**32 - 1, 0], np.uint32),
+            "step": np.asarray(7, np.int32),
+            "none": None,
+        }
+        bits = {name: leaf.tobytes() for name, leaf in tree.items() if leaf is not None}
+        if me:
+            tree = jax.tree.map(np.ones_like, tree)
+        received = cluster.from_writer(tree)
+        assert received["none"] is None
+        assert received["step"].shape == ()
+        assert {name: received[name].tobytes() for name in bits} == bits
+        rows = np.arange(10, dtype=np.uint8).reshape(5, 2)
+        part = rows[:2] if me == 0 else rows[2:]  # of unequal length
+        np.testing.assert_array_equal(cluster.joined_rows(part), rows)
+        print("equal", flush=True)
+        if me:
+            sys.stdin.read()  # until it is killed
+        cluster.largest(0)
+except DfmError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def environment(devices):
+    return os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+@pytest.mark.slow
+def test_what_is_agreed_on_is_equal_bit_for_bit_and_a_death_is_noticed():
+    port = free_port()
+    first, second = processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(port), str(i)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(1),
+        )
+        for i in range(2)
+    ]
+    for process in processes:
+        while (line := process.stdout.readline()) and "equal" not in line:
+            pass
+        assert "equal" in line
+    second.kill()
+    # The minute of heartbeats, and some for a busy machine.
+    output, _ = first.communicate(timeout=cluster.HEARTBEAT_SECONDS + 60)
+    # By a closed connection with our words, or by the heartbeat, when JAX aborts with its own.
+    assert first.returncode in (GO_ON, -signal.SIGABRT)
+    if first.returncode == GO_ON:
+        assert "another process of the run is gone" in output
+    second.communicate()
+
+
+def start(arguments, workdir, processes, devices):
+    port = free_port()
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dfm_flax", "train", *arguments, f"--workdir={workdir}"),
+                *(f"--coordinator=localhost:{port}", f"--num-processes={processes}"),
+                f"--process-id={i}",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(devices),
+        )
+        for i in range(processes)
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
+    dfm, small_arguments, tmp_path
+):
+    """Latents in a table: its rows are gathered from all devices of all processes."""
+    arguments = (
+        "--config=configs/digits.py:table",
+        *small_arguments,
+        "--config.training.num_steps=600",
+        "--config.training.images_every=600",
+        "--config.training.checkpoint_every=100",
+    )
+    processes = start(arguments, tmp_path / "run", processes=2, devices=2)
+    folder = tmp_path / "run" / "checkpoints"
+    while not any(path.name.isdigit() for path in folder.glob("*")):
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [GO_ON, GO_ON], outputs
+    steps = {output.split("stopped by SIGTERM at step ")[1].split(",")[0] for output in outputs}
+    assert len(steps) == 1
+    assert 100 <= int(steps.pop()) < 600
+    assert "steps_per_second" in outputs[0]
+    assert "steps_per_second" not in outputs[1]  # one tells
+
+    resumed = dfm("train", *arguments, f"--workdir={tmp_path / 'run'}", devices=4, check=0)
+    assert "resumed from the checkpoint of step" in resumed.stderr
+    dfm("train", *arguments, f"--workdir={tmp_path / 'whole'}", check=0)
+    expected = curves(tmp_path / "whole")
+    assert expected.shape == (30, 3)
+    np.testing.assert_allclose(curves(tmp_path / "run"), expected, rtol=2e-3)
