@@ -19,7 +19,7 @@ from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, mse, psnr
 from dfm_flax.tasks.compress import make_machine
-from dfm_flax.tasks.encoding.plan import plan, weight_bits
+from dfm_flax.tasks.encoding.plan import min_bytes, plan, weight_bits
 from dfm_flax.tasks.encoding.rounding import Rounding, decoded
 from dfm_flax.tasks.encoding.training import train
 from dfm_flax.tasks.inputs import file_name, list_files, unused_name
@@ -60,7 +60,7 @@ class Goal:
             sample = 1 if image.levels == 255 else 2
             return self.percent / 100 * height * width * channels * sample
         assert self.psnr is not None
-        return _guess_bytes(image, self.psnr)
+        return max(_guess_bytes(image, self.psnr), min_bytes(channels))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[R
     channels = batch[0].image.pixels.shape[-1]
     config = plan(batch[0].num_bytes, channels, num_steps)
     machine = make_machine(config, channels)
-    budgets = [weight_bits(job.num_bytes, machine.depth) for job in batch]
+    budgets = [weight_bits(job.num_bytes) for job in batch]
     images = [job.image for job in batch]
     log.info(
         "%s: machine(s) of depth %d and width %d",

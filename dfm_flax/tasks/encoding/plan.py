@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
-from dfm_flax.fourier import widest
+from dfm_flax.fourier import num_weights, widest
 
 BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has the measurements
 MIN_WIDTH = 3
@@ -27,9 +27,9 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
     """
     if num_steps < 1:
         raise UsageError(f"--steps {num_steps}: train for at least 1")
-    weights = int(weight_bits(num_bytes, _DEPTH) / BITS_PER_WEIGHT)
+    weights = int(weight_bits(num_bytes) / BITS_PER_WEIGHT)
     small = weights < _SMALL
-    width = _widest(weights, _DEPTH, channels)
+    width = _widest(weights, channels)
     if width < MIN_WIDTH:
         raise UsageError(
             f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
@@ -65,14 +65,21 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
     return config
 
 
-def weight_bits(num_bytes: float, depth: int) -> float:
+def min_bytes(channels: int) -> float:
+    """The smallest files that machines are planned for."""
+    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES, additive=True)
+    return (BITS_PER_WEIGHT * weights - weight_bits(0)) / 8 + 1
+
+
+def weight_bits(num_bytes: float) -> float:
     """Bits that are left for the weights of a planned machine in a file of so many bytes."""
-    groups = _FREQUENCIES[0] + 1 + 2 * (depth - 2) + _FREQUENCIES[2] + 1
+    first, hidden, last = (frequency + 1 for frequency in _FREQUENCIES)
+    groups = first + (_DEPTH - 2) * hidden + last
     return 8 * (num_bytes - _HEADER - 2 * groups)
 
 
-def _widest(weights: int, depth: int, channels: int) -> int:
+def _widest(weights: int, channels: int) -> int:
     try:
-        return widest(weights, depth, channels, _FREQUENCIES, additive=True)
+        return widest(weights, _DEPTH, channels, _FREQUENCIES, additive=True)
     except ValueError:
         return 0
