@@ -1,19 +1,23 @@
 """The `dfm` command: parse, call, print."""
 
 import argparse
-import inspect
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from inspect import getdoc
 
 from dfm_flax.commands import (
     bench,
+    compress,
     data,
+    decompress,
     evaluate,
+    inspect,
     interpolate,
     reconstruct,
+    report,
     sample,
     sweep,
     train,
@@ -21,7 +25,20 @@ from dfm_flax.commands import (
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
 
-_COMMANDS = (train, sweep, reconstruct, sample, interpolate, evaluate, data, bench)
+_COMMANDS = (
+    train,
+    sweep,
+    reconstruct,
+    compress,
+    decompress,
+    inspect,
+    report,
+    sample,
+    interpolate,
+    evaluate,
+    data,
+    bench,
+)
 
 _DESCRIPTION = """\
 Deep Fourier Machines: images as compositions of low-frequency Fourier series.
@@ -37,6 +54,10 @@ your own images, and any setting of the config changed on the way:
 
 the same command goes on with a run that was interrupted. Its pictures at twice the size:
   dfm reconstruct --workdir runs/photo --scale 2 --out enlarged
+
+files of 0.3 bits per pixel, and back to images:
+  dfm compress photo.jpg other.png --bpp 0.3 --out coded
+  dfm decompress coded --out decoded
 
 a generator of new images, and samples of it at four times the size:
   dfm train --config configs/digits.py --workdir runs/digits
@@ -105,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
-        summary, _, description = (inspect.getdoc(module) or "").partition("\n\n")
+        summary, _, description = (getdoc(module) or "").partition("\n\n")
         made = _make_parser(
             commands.add_parser,
             name,

@@ -80,11 +80,11 @@ def _read_images(data: ConfigDict) -> list[Image]:
     if len(data.crop) not in (0, 2):
         raise UsageError(f"--config.data.crop={data.crop}: give height,width or () for none")
     images: list[Image] = []
-    for source in _list_files(data.images):
+    for source in list_files(data.images):
         image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
         if image.had_alpha:
             log.warning("%s: transparency is shown over white", source)
-        name = _unused(_file_name(image.name), {other.name for other in images})
+        name = unused_name(file_name(image.name), {other.name for other in images})
         # As a resumed run will see them: resizing leaves values between the levels.
         images.append(_from_integers(name, _to_integers(image)))
     grey = [image.name for image in images if image.pixels.shape[-1] == 1]
@@ -96,7 +96,7 @@ def _read_images(data: ConfigDict) -> list[Image]:
     return images
 
 
-def _list_files(sources: Sequence[str]) -> list[str]:
+def list_files(sources: Sequence[str]) -> list[str]:
     """Image files and samples, with the images in a folder, by name, in place of the folder.
 
     Files count as images by their suffix; others but hidden ones are named as left out.
@@ -127,12 +127,12 @@ def _list_files(sources: Sequence[str]) -> list[str]:
     return files
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A name that any file system takes, with room for what is added to it, and is UTF-8."""
     return name.encode(errors="replace")[:200].decode(errors="ignore")
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def unused_name(name: str, taken: set[str]) -> str:
     candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
     return next(candidate for candidate in candidates if candidate not in taken)
 

@@ -31,3 +31,22 @@ def test_one_pixel():
 def test_more_pixels_than_can_be_counted_are_refused():
     with pytest.raises(UsageError, match="50000 x 50000 are too many pixels"):
         render(Gradient(), {}, 50_000, 50_000)
+
+
+def test_a_region_is_that_part_of_the_image():
+    height, width = 300, 400
+    whole = render(Gradient(), {}, height, width)
+    part = render(Gradient(), {}, height, width, (30, 20, 350, 100))
+    np.testing.assert_array_equal(part, whole[20:120, 30:380])
+
+
+def test_a_region_of_more_pixels_than_can_be_counted():
+    part = render(Gradient(), {}, 2**20, 2**20, (2**20 - 2, 0, 2, 3))
+    np.testing.assert_allclose(part[..., 0], 1, atol=1e-5)
+    np.testing.assert_allclose(part[..., 1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 11, 5), (8, 0, 3, 1), (0, 0, 0, 1), (-1, 0, 2, 2)])
+def test_regions_outside_are_refused(region):
+    with pytest.raises(UsageError, match="region"):
+        render(Gradient(), {}, 5, 10, region)

@@ -1,0 +1,101 @@
+"""Quantiser steps that make a machine's weights take a given number of bits.
+
+While a machine trains, the steps of its groups are free up to a common factor, and the factor
+is whatever spends the budget. So a step that grows lets all others shrink, a weight that
+shrinks lets all steps shrink, and the distortion alone, under noise as large as the rounding
+error will be, says which of them should.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from dfm_flax.codec.groups import num_groups, row_groups
+from dfm_flax.fourier import FourierMachine
+
+_SMALLEST = 1e-6  # magnitude of a weight, so that logarithms and roots have gradients
+
+
+class QuantisedMachine(nn.Module):
+    """A machine and `log_steps` [groups], natural logarithms of steps up to a common factor."""
+
+    machine: FourierMachine
+
+    @nn.compact
+    def __call__(self, positions: jax.Array) -> jax.Array:
+        """The machine with its weights as they are: [..., 2] to [..., channels]."""
+        self.param("log_steps", nn.initializers.zeros_init(), (num_groups(self.machine),))
+        return self.machine(positions)
+
+
+def quantisation(machine: FourierMachine, params, budget: jax.Array, rng: jax.Array | None) -> dict:
+    """Parameters of the machine as if quantised, for training.
+
+    Args:
+      params: of a `QuantisedMachine`.
+      budget: bits of all weights.
+      rng: for uniform noise one step wide; None to round, with the gradient of no rounding.
+    """
+    sizes = steps(machine, params, budget)
+    quantised = {}
+    for i, rows in enumerate(row_groups(machine)):
+        weights, size = params["machine"][f"layer_{i}"]["coefficients"], sizes[rows][:, None]
+        if rng is not None:
+            error = jax.random.uniform(jax.random.fold_in(rng, i), weights.shape) - 0.5
+        else:
+            error = jax.lax.stop_gradient(jnp.round(weights / size) - weights / size)
+        quantised[f"layer_{i}"] = {"coefficients": weights + size * error}
+    return quantised
+
+
+def steps(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
+    """The step of each group [groups] with which the weights take `budget` bits, about.
+
+    It is differentiable in the weights, in `log_steps` and in the budget.
+    """
+    counts, magnitudes = _magnitudes(machine, params["machine"])
+    log_steps = params["log_steps"]
+
+    def bits(factor, magnitudes, log_steps):
+        return jnp.sum(counts * laplace_bits(magnitudes * jnp.exp(-log_steps - factor)))
+
+    fixed = jax.lax.stop_gradient((magnitudes, log_steps))
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) / 2
+        too_many = bits(middle, *fixed) > budget
+        return jnp.where(too_many, middle, low), jnp.where(too_many, high, middle)
+
+    bounds = jnp.full_like(budget, -30.0), jnp.full_like(budget, 30.0)
+    factor = jax.lax.stop_gradient(jnp.mean(jnp.stack(jax.lax.fori_loop(0, 30, halve, bounds))))
+    # One step of Newton's method, which changes little, has the derivatives of the solution.
+    slope = jax.lax.stop_gradient(jax.grad(bits)(factor, *fixed))
+    factor = factor - (bits(factor, magnitudes, log_steps) - budget) / slope
+    return jnp.exp(log_steps + factor)
+
+
+def laplace_bits(mean: jax.Array) -> jax.Array:
+    """Entropy in bits of a two-sided geometric integer of a mean magnitude."""
+    mean = jnp.maximum(mean, 1e-5)
+    root = jnp.sqrt(1 + mean**2)
+    # The ratio of the probabilities of n + 1 and n is mean / (1 + root); this is what it is
+    # short of 1, without the difference of nearly equal numbers.
+    short = (1 + 1 / (mean + root)) / (1 + root)
+    log_ratio = jnp.where(mean > 1, jnp.log1p(-short), jnp.log(mean / (1 + root)))
+    return (jnp.log((2 - short) / short) - mean * log_ratio) / math.log(2)
+
+
+def _magnitudes(machine: FourierMachine, params) -> tuple[np.ndarray, jax.Array]:
+    """Number of weights, and mean magnitude of a weight, of each group: [groups], [groups]."""
+    groups = num_groups(machine)
+    counts, totals = np.zeros(groups), jnp.zeros(groups)
+    for i, rows in enumerate(row_groups(machine)):
+        weights = params[f"layer_{i}"]["coefficients"]
+        sums = jnp.sqrt(weights**2 + _SMALLEST**2).sum(axis=1)
+        totals = totals + jax.ops.segment_sum(sums, rows, groups)
+        counts += np.bincount(rows, minlength=groups) * weights.shape[1]
+    return counts, totals / counts

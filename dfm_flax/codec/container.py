@@ -1,0 +1,238 @@
+"""The `.dfm` file: bytes to a quantised machine and back. docs/codec.md has it byte by byte.
+
+Files come from anywhere. A reader checks the checksum, then every field against limits, before
+it computes or allocates anything that a field asks for.
+"""
+
+import itertools
+import math
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dfm_flax.codec import entropy
+from dfm_flax.codec.groups import num_groups, row_groups
+from dfm_flax.codec.quantised import QuantisedImage, by_groups, by_layers
+from dfm_flax.errors import UsageError, one_line
+from dfm_flax.files import atomic_path
+from dfm_flax.fourier import FourierMachine, num_weights
+from dfm_flax.fourier.machine import per_layer
+
+SUFFIX = ".dfm"
+MAGIC = b"\x8cDFM"
+VERSION = 1
+
+MAX_PIXELS = 2**26
+MAX_DEPTH = 64
+MAX_HIDDEN = 1024  # features between layers
+MAX_EXTENT = 1024.0
+# Even a weight that is always 0 takes part in drawing each pixel: a small file must not ask
+# for much work.
+FREE_WEIGHTS = 2**16
+MAX_WEIGHTS_PER_BYTE = 64
+
+_COLOUR, _DEEP, _RESIDUAL, _ADDITIVE, _SHAPE = 0, 1, 2, 3, 6  # places in the flags
+_CHECKSUM = struct.Struct("<I")
+_EXTENT = struct.Struct("<f")
+
+
+def to_bytes(image: QuantisedImage) -> bytes:
+    """The file of an image.
+
+    Raises:
+      ValueError: the image breaks a limit of the format.
+    """
+    machine = image.machine
+    additive = _three(machine.additive, machine.depth)
+    shape, widths, words = entropy.encode(by_groups(image.integers, machine))
+    flags = (
+        (machine.channels == 3) << _COLOUR
+        | (image.levels == 65535) << _DEEP
+        | machine.residual << _RESIDUAL
+        | sum(flag << i for i, flag in enumerate(additive)) << _ADDITIVE
+        | shape << _SHAPE
+    )
+    frequencies = _three(machine.max_frequencies, machine.depth)
+    head = MAGIC + bytes([VERSION]) + _varint(image.height) + _varint(image.width)
+    head += bytes([flags, machine.depth, *frequencies]) + _varint(machine.width)
+    head += _EXTENT.pack(machine.extent)
+    body = head + bytes(image.step_codes.tolist()) + bytes(widths)
+    body += np.asarray(words, "<u4").tobytes()
+    data = body + _CHECKSUM.pack(zlib.crc32(body))
+    _parse(data)  # that a reader will take it: a limit may be broken
+    return data
+
+
+def from_bytes(data: bytes, source: str | Path = "data") -> QuantisedImage:
+    """The image in the bytes of a file; `source` is the file's path, for messages.
+
+    Raises:
+      UsageError: it is no `.dfm` file, damaged, of a newer version, or asks for too much.
+    """
+    try:
+        return _parse(data)
+    except ValueError as error:
+        raise UsageError(f"cannot read {source}: {one_line(error)}") from error
+
+
+def write(path: str | Path, image: QuantisedImage) -> int:
+    """Writes the file, complete or not at all; returns its bytes."""
+    data = to_bytes(image)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return len(data)
+
+
+def read(path: str | Path) -> QuantisedImage:
+    """Reads a `.dfm` file.
+
+    Raises:
+      UsageError: it is missing, or see `from_bytes`.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    return from_bytes(data, path)
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The paths, with the `.dfm` files in a folder, by name, in place of the folder.
+
+    Raises:
+      UsageError: a folder has none.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path}: no {SUFFIX} files in this folder")
+        files += inside
+    return files
+
+
+class _Reader:
+    """Takes fields from the front of bytes."""
+
+    def __init__(self, data: bytes):
+        self.rest = data
+
+    def take(self, count: int) -> bytes:
+        if count > len(self.rest):
+            raise ValueError("it ends in the middle of its header")
+        taken, self.rest = self.rest[:count], self.rest[count:]
+        return taken
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError("a number in its header has no end")
+
+
+def _varint(value: int) -> bytes:
+    """LEB128: seven bits a byte, the lowest first, with the top bit set on all but the last."""
+    parts = []
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+def _parse(data: bytes) -> QuantisedImage:
+    reader = _Reader(_checked_body(data))
+    height, width = reader.varint(), reader.varint()
+    if not 1 <= height * width <= MAX_PIXELS:
+        raise ValueError(f"{width} x {height} are no pixels, or more than {MAX_PIXELS:,}")
+    flags = reader.byte()
+    machine = _read_machine(reader, flags)
+    groups = num_groups(machine)
+    step_codes = np.frombuffer(reader.take(groups), np.uint8)
+    widths = list(reader.take(groups))
+    shape = flags >> _SHAPE
+    if shape >= entropy.SHAPES or max(widths) > entropy.MAX_WIDTH:
+        raise ValueError("its entropy model is unknown")
+    if len(reader.rest) % 4:
+        raise ValueError("it ends in the middle of a word")
+    sizes = _group_sizes(machine)
+    integers = entropy.decode(np.frombuffer(reader.rest, "<u4"), shape, widths, sizes)
+    levels = 65535 if flags >> _DEEP & 1 else 255
+    return QuantisedImage(height, width, levels, machine, step_codes, by_layers(integers, machine))
+
+
+def _checked_body(data: bytes) -> bytes:
+    """What lies between the version and the checksum."""
+    if not data.startswith(MAGIC):
+        raise ValueError("it is no .dfm file")
+    start = len(MAGIC) + 1
+    if len(data) >= start and data[start - 1] > VERSION:
+        raise ValueError(
+            f"version {data[start - 1]} of the format, and this dfm_flax reads up to {VERSION}; "
+            "install a newer one"
+        )
+    end = len(data) - _CHECKSUM.size
+    if end < start or _CHECKSUM.pack(zlib.crc32(data[:end])) != data[end:]:
+        raise ValueError("it is damaged or cut short: its checksum is wrong")
+    if data[start - 1] != VERSION:
+        raise ValueError(f"there is no version {data[start - 1]} of the format")
+    return data[start:end]
+
+
+def _read_machine(reader: _Reader, flags: int) -> FourierMachine:
+    depth = reader.byte()
+    frequencies = tuple(reader.take(3))
+    hidden = reader.varint()
+    (extent,) = _EXTENT.unpack(reader.take(_EXTENT.size))
+    if not (2 <= depth <= MAX_DEPTH and 1 <= hidden <= MAX_HIDDEN and min(frequencies) >= 1):
+        raise ValueError(
+            f"no machine has depth {depth}, width {hidden} and frequencies {frequencies} "
+            f"(at most {MAX_DEPTH} and {MAX_HIDDEN}; at least 1)"
+        )
+    if not (math.isfinite(extent) and 0 < extent <= MAX_EXTENT):
+        raise ValueError(f"an extent of {extent} periods is none")
+    additive = tuple(bool(flags >> (_ADDITIVE + i) & 1) for i in range(3))
+    channels = 3 if flags >> _COLOUR & 1 else 1
+    most = FREE_WEIGHTS + MAX_WEIGHTS_PER_BYTE * len(reader.rest)
+    # The series over all frequencies of m arguments has (F + 1)^m of them: too large a number
+    # to compute, perhaps.
+    inputs = (2, hidden, hidden)
+    too_many = any(
+        not flag and m * math.log2(frequency + 1) > 40
+        for flag, m, frequency in zip(additive, inputs, frequencies, strict=True)
+    )
+    if too_many or num_weights(depth, hidden, channels, frequencies, additive) > most:
+        raise ValueError(f"it asks for more than {most:,} weights, too many for its size")
+    return FourierMachine(
+        depth=depth,
+        width=hidden,
+        channels=channels,
+        max_frequencies=frequencies,
+        additive=additive,
+        residual=bool(flags >> _RESIDUAL & 1),
+        extent=extent,
+    )
+
+
+def _group_sizes(machine: FourierMachine) -> list[int]:
+    features = [machine.width] * (machine.depth - 1) + [machine.channels]
+    return list(
+        itertools.chain.from_iterable(
+            (np.bincount(rows)[rows[0] :] * n).tolist()
+            for rows, n in zip(row_groups(machine), features, strict=True)
+        )
+    )
+
+
+def _three(setting, depth: int) -> list[int]:
+    """A setting of the layers as (first, hidden, last)."""
+    spread = per_layer(setting, depth)
+    return [int(spread[i]) for i in (0, 1, -1)]

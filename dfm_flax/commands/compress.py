@@ -1,0 +1,59 @@
+"""Compress images to .dfm files of a given size or quality.
+
+Trains a machine for each image, with its weights rounded as coarsely as the size asks for, and
+entropy codes them. --bpp is met from below within a percent or so; --psnr takes the smallest
+file found of at least that quality, training up to three machines an image, and says where it
+was not reached (exit code 1). Images of one size are trained side by side.
+
+input: files of any format that Pillow reads, folders, and sample:NAME, as in `dfm train`. One
+  image is written to OUT.dfm, several to NAME.dfm each in the folder OUT.
+
+Longer training is better: --steps 2000 for a look, 20000 for what counts. With --workdir an
+interrupted command goes on where it was. `dfm decompress` decodes the files in a second.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dfm_flax.commands.arguments import positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="or folders of images")
+    parser.add_argument("-o", "--out", required=True, type=Path, metavar="OUT")
+    goal = parser.add_mutually_exclusive_group()
+    goal.add_argument(
+        "--bpp", type=positive, metavar="B", help="bits per pixel, at most (default: 0.3)"
+    )
+    goal.add_argument("--psnr", type=positive, metavar="DB", help="quality, at least")
+    goal.add_argument(
+        "--percent", type=positive, metavar="P", help="of the raw image's size, at most"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=5_000, metavar="N", help="of training (default: 5000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of training (default: 0)")
+    parser.add_argument("--workdir", type=Path, metavar="DIR", help="keeps checkpoints there")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.commands.tables import print_table
+    from dfm_flax.tasks.encode import Goal, encode
+
+    given = {key: getattr(options, key) for key in ("bpp", "psnr", "percent")}
+    if not any(given.values()):
+        given["bpp"] = 0.3
+    results = encode(
+        options.images, options.out, Goal(**given), options.steps, options.workdir, options.seed
+    )
+    left_out = ("image", "reached")
+    print_table([{k: v for k, v in entry.items() if k not in left_out} for entry in results])
+    missed = [entry for entry in results if not entry["reached"]]
+    for entry in missed:
+        print(
+            f"dfm: {entry['image']}: {entry['psnr']:.2f} dB, not the {options.psnr:g} dB asked "
+            "for; use more --steps",
+            file=sys.stderr,
+        )
+    return 1 if missed else 0

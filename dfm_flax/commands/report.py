@@ -1,0 +1,35 @@
+"""Compare .dfm files with JPEG, WebP, AVIF and JPEG XL on one HTML page.
+
+Measures PSNR and MS-SSIM against bits per pixel of the .dfm files of images, and of the
+encoders of other formats at full effort and many qualities, and writes one HTML page that
+needs no other file: mean curves, BD-rates image by image, and pictures at equal size.
+
+The files are those of `dfm compress`, a folder for each rate; curves need four:
+
+  for r in 0.1 0.2 0.3 0.5; do dfm compress photos --bpp $r -o coded/$r; done
+  dfm report photos --dfm coded/* -o report.html
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="originals, or folders of them")
+    parser.add_argument(
+        "--dfm", nargs="+", type=Path, required=True, metavar="DIR", help="folders of .dfm files"
+    )
+    parser.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.commands.tables import print_table
+    from dfm_flax.reports.page import bd_table, write_page
+    from dfm_flax.tasks.comparison import OURS, compare
+
+    comparisons = compare(options.images, options.dfm)
+    write_page(options.out, comparisons, OURS)
+    print("BD-rate of the .dfm files in percent (negative: smaller at equal PSNR)")
+    print_table(bd_table(comparisons, OURS))
+    print(options.out)
+    return 0

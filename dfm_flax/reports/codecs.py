@@ -1,0 +1,82 @@
+"""Other image codecs at full effort, over their range of qualities, to compare with."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+
+from dfm_flax.errors import UsageError
+
+_QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """An image as a codec gives it back.
+
+    Attributes:
+      num_bytes: of the file.
+      pixels: [H, W, C] in [0, 1].
+    """
+
+    num_bytes: int
+    pixels: np.ndarray
+
+
+def codecs() -> dict[str, Callable[[np.ndarray], list[Coded]]]:
+    """Codecs by name: an image [H, W, C] in [0, 1] to itself at many rates.
+
+    Raises:
+      UsageError: the plugin for JPEG XL is not installed.
+    """
+    try:
+        import pillow_jxl  # noqa: F401  # registers itself with Pillow
+    except ImportError as error:
+        raise UsageError(
+            "the report needs a few more packages: pip install 'dfm_flax[report]'"
+        ) from error
+    return {"JPEG": _jpeg, "WebP": _webp, "AVIF": _avif, "JPEG XL": _jpeg_xl}
+
+
+def _jpeg(image: np.ndarray) -> list[Coded]:
+    """With and without halved colour, Huffman tables optimised, baseline or progressive."""
+    subsamplings = (0, 2) if image.shape[-1] == 3 else (0,)
+    coded = []
+    for quality in _QUALITIES:
+        for subsampling in subsamplings:
+            both = [
+                _coded(
+                    image,
+                    "JPEG",
+                    quality=quality,
+                    subsampling=subsampling,
+                    optimize=True,
+                    progressive=progressive,
+                )
+                for progressive in (False, True)
+            ]
+            coded.append(min(both, key=lambda one: one.num_bytes))
+    return coded
+
+
+def _webp(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "WEBP", quality=quality, method=6) for quality in _QUALITIES]
+
+
+def _avif(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "AVIF", quality=quality, speed=0) for quality in _QUALITIES]
+
+
+def _jpeg_xl(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
+
+
+def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
+    samples = np.rint(image * 255).astype(np.uint8)
+    grey = samples.shape[-1] == 1
+    file = io.BytesIO()
+    PIL.Image.fromarray(samples[..., 0] if grey else samples).save(file, kind, **settings)
+    again = PIL.Image.open(io.BytesIO(file.getvalue())).convert("L" if grey else "RGB")
+    return Coded(file.tell(), np.asarray(again).reshape(image.shape) / 255)

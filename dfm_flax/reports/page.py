@@ -1,0 +1,139 @@
+"""A comparison of codecs as one HTML page that needs no other file."""
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from matplotlib.figure import Figure
+
+from dfm_flax.files import atomic_path
+from dfm_flax.reports.rate_distortion import (
+    COIN_ON_KODAK,
+    Comparison,
+    Point,
+    bd_rate,
+    frontier,
+    mean_curve,
+)
+
+_CROP = (256, 384)  # height and width of what is shown, at most
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr:nth-child(even) { background: #f3f3f3 }
+.row { display: flex; flex-wrap: wrap; gap: .5rem } figure { margin: 0 }
+figcaption { font-size: .85rem } img { max-width: 100%; image-rendering: pixelated }
+svg { max-width: 100%; height: auto }
+"""
+
+
+def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note: str = "") -> None:
+    """Writes the page: curves, BD-rates, and pictures side by side.
+
+    Args:
+      comparisons: an image each.
+      ours: the name of the codec that others are compared with.
+      note: a line on what was measured, as text.
+    """
+    parts = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width'>",
+        f"<title>Rate and distortion</title><style>{_STYLE}</style>",
+        "<h1>Rate and distortion</h1>",
+        f"<p>{len(comparisons)} images. {html.escape(note)}</p>",
+        _curves(comparisons),
+        "<h2>Rate at equal PSNR</h2><p>BD-rate: by how many percent a file is smaller (negative) "
+        "than that of the codec above, on average over the PSNRs that both reach.</p>",
+        _table(bd_table(comparisons, ours)),
+        "<h2>At equal size</h2>",
+        *map(_pictures, comparisons),
+        "</html>",
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def bd_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]:
+    """BD-rate of ours to each codec in percent: a row an image, and the mean of those known."""
+    others = [name for name in comparisons[0].points if name != ours]
+    rates = [
+        {name: bd_rate(one.points[name], one.points[ours]) for name in others}
+        for one in comparisons
+    ]
+    means = {}
+    for name in others:
+        known = [row[name] for row in rates if np.isfinite(row[name])]
+        means[name] = float(np.mean(known)) if known else np.nan
+    names = [one.name for one in comparisons]
+    return [
+        {"image": image} | {name: rate if np.isfinite(rate) else None for name, rate in row.items()}
+        for image, row in zip([*names, "mean"], [*rates, means], strict=True)
+    ]
+
+
+def _curves(comparisons: list[Comparison]) -> str:
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for name in comparisons[0].points:
+        curves = [frontier(one.points[name]) for one in comparisons]
+        low = max(min(point.bpp for point in curve) for curve in curves)
+        high = min(max(point.bpp for point in curve) for curve in curves)
+        if low > high:
+            continue
+        rates = np.geomspace(low, high, 40) if low < high else np.array([low])
+        means = mean_curve(curves, rates)
+        for column, axis in enumerate(axes):
+            axis.plot(rates, means[:, column], label=name, marker="o" if len(rates) == 1 else "")
+    axes[0].plot(*zip(*COIN_ON_KODAK, strict=True), "k:", label="COIN (24 Kodak images)")
+    for axis, label in zip(axes, ("PSNR (dB)", "MS-SSIM"), strict=True):
+        axis.set(xlabel="bits per pixel", ylabel=label, xscale="log")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()[file.getvalue().index("<svg") :]
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    def cell(value: Any) -> str:
+        return "-" if value is None else f"{value:+.1f}%" if isinstance(value, float) else value
+
+    head = "".join(f"<th>{html.escape(key)}" for key in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell(value))}" for value in row.values())
+        for row in rows
+    )
+    return f"<table><tr>{head}{body}</table>"
+
+
+def _pictures(comparison: Comparison) -> str:
+    figures = [_picture(comparison.original, "original")]
+    for name, shown in comparison.shown.items():
+        figures.append(_picture(shown.pixels, f"{name}: {_say(shown.point)}"))
+    return f"<h3>{html.escape(comparison.name)}</h3><div class='row'>{''.join(figures)}</div>"
+
+
+def _say(point: Point) -> str:
+    return f"{point.bpp:.3f} bpp, {point.psnr:.2f} dB, MS-SSIM {point.ms_ssim:.3f}"
+
+
+def _picture(pixels: np.ndarray, caption: str) -> str:
+    """The centre of an image, without loss."""
+    top, left = (
+        max(0, (have - want) // 2) for have, want in zip(pixels.shape, _CROP, strict=False)
+    )
+    part = np.rint(pixels[top : top + _CROP[0], left : left + _CROP[1]] * 255).astype(np.uint8)
+    file = io.BytesIO()
+    picture = PIL.Image.fromarray(part[..., 0] if part.shape[-1] == 1 else part)
+    picture.convert("RGB").save(file, "WEBP", lossless=True)
+    data = base64.b64encode(file.getvalue()).decode()
+    alt = html.escape(caption)
+    return (
+        f"<figure><img alt='{alt}' src='data:image/webp;base64,{data}'>"
+        f"<figcaption>{alt}</figcaption></figure>"
+    )

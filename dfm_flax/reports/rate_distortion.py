@@ -1,0 +1,104 @@
+"""Rate-distortion curves, and how far one is below another."""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Means over all 24 Kodak images: (bpp, PSNR in dB). Dupont et al., "COIN", 2021
+# (arXiv:2103.03123), figure 2.
+COIN_ON_KODAK = (
+    (0.037, 22.4),
+    (0.074, 23.2),
+    (0.160, 24.6),
+    (0.307, 26.4),
+    (0.611, 28.4),
+    (1.209, 30.6),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One file: bits per pixel, PSNR in dB, and MS-SSIM (NaN for small images)."""
+
+    bpp: float
+    psnr: float
+    ms_ssim: float
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture [H, W, C] in [0, 1] to be looked at, and what it cost."""
+
+    pixels: np.ndarray
+    point: Point
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All codecs on one image.
+
+    Attributes:
+      name, original: of the image.
+      points: by codec.
+      shown: by codec, at about the same size: that of the file of ours nearest to 0.3 bpp; of
+        the others the largest that is no larger, or else their smallest.
+    """
+
+    name: str
+    original: np.ndarray
+    points: dict[str, list[Point]] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)
+
+
+def frontier(points: list[Point]) -> list[Point]:
+    """The points that no other has both a lower rate and a higher PSNR than, by rate."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.bpp, -point.psnr)):
+        if not kept or point.psnr > kept[-1].psnr:
+            kept.append(point)
+    return kept
+
+
+def mean_curve(curves: list[list[Point]], rates: np.ndarray) -> np.ndarray:
+    """Mean over images of PSNR and MS-SSIM at given rates: [rates, 2].
+
+    Between its points a curve is a line over the logarithm of the rate; where one of the
+    images has none on both sides, the mean is NaN.
+    """
+    means = []
+    for curve in map(frontier, curves):
+        logs = np.log([point.bpp for point in curve])
+        values = [
+            np.interp(np.log(rates), logs, column, left=np.nan, right=np.nan)
+            for column in zip(*((point.psnr, point.ms_ssim) for point in curve), strict=True)
+        ]
+        means.append(np.stack(values, axis=-1))
+    return np.mean(means, axis=0)
+
+
+def bd_rate(anchor: list[Point], test: list[Point]) -> float:
+    """Bjontegaard's rate difference of `test` to `anchor` at equal PSNR, in percent.
+
+    Negative where `test` takes less. NaN where it is not defined: with fewer than four
+    points, or no PSNR in common.
+    """
+    import bjontegaard
+
+    anchor, test = frontier(anchor), frontier(test)
+    if min(len(anchor), len(test)) < 4:
+        return np.nan
+    if anchor[0].psnr >= test[-1].psnr or test[0].psnr >= anchor[-1].psnr:
+        return np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of curves that overlap in part
+        return float(
+            bjontegaard.bd_rate(
+                [point.bpp for point in anchor],
+                [point.psnr for point in anchor],
+                [point.bpp for point in test],
+                [point.psnr for point in test],
+                method="pchip",
+                require_matching_points=False,
+            )
+        )

@@ -1,0 +1,84 @@
+"""`.dfm` files against other codecs on the same images."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dfm_flax.codec import container
+from dfm_flax.data.images import Image, read_image
+from dfm_flax.errors import UsageError
+from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
+from dfm_flax.reports.codecs import Coded, codecs
+from dfm_flax.reports.rate_distortion import Comparison, Point, Shown
+from dfm_flax.tasks.encoding.rounding import decoded
+from dfm_flax.tasks.inputs import list_files
+
+OURS = "DFM"
+
+
+def compare(sources: Sequence[str], folders: Sequence[Path]) -> list[Comparison]:
+    """Measures `.dfm` files and other codecs, on each image.
+
+    Args:
+      sources: the original images, see `tasks.inputs.list_files`.
+      folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate.
+
+    Raises:
+      UsageError: an image or file cannot be read, an image has no file in any folder, or a
+        file is of another size.
+    """
+    others = codecs()
+    files = list_files(list(sources))
+    compared = []
+    with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
+        for source in files:
+            image = read_image(source)
+            comparison = Comparison(image.name, image.pixels)
+            _add(comparison, OURS, _ours(image, folders), largest=None)
+            bar.update()
+            size = comparison.shown[OURS].point.bpp
+            for name, codec in others.items():
+                _add(comparison, name, codec(image.pixels), largest=size)
+                bar.update()
+            compared.append(comparison)
+    return compared
+
+
+def _ours(image: Image, folders: Sequence[Path]) -> list[Coded]:
+    coded = []
+    for folder in folders:
+        file = folder / f"{image.name}{container.SUFFIX}"
+        if not file.is_file():
+            continue
+        decoded_image = decoded(container.read(file))
+        if decoded_image.shape != image.pixels.shape:
+            raise UsageError(f"{file} is of another size than image {image.name}")
+        coded.append(Coded(file.stat().st_size, decoded_image))
+    if not coded:
+        searched = ", ".join(map(str, folders))
+        raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
+    return coded
+
+
+def _add(comparison: Comparison, codec: str, coded: list[Coded], largest: float | None) -> None:
+    height, width = comparison.original.shape[:2]
+    points = [
+        Point(
+            bits_per_pixel(one.num_bytes, height, width),
+            psnr(comparison.original, one.pixels),
+            ms_ssim(comparison.original, one.pixels),
+        )
+        for one in coded
+    ]
+    comparison.points[codec] = points
+
+    def unfit(index: int) -> tuple[bool, float]:
+        if largest is None:
+            return False, abs(math.log(points[index].bpp / 0.3))
+        over = points[index].bpp > largest * 1.02
+        return over, points[index].bpp if over else -points[index].psnr
+
+    best = min(range(len(points)), key=unfit)
+    comparison.shown[codec] = Shown(coded[best].pixels, points[best])

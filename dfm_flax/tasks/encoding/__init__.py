@@ -1,0 +1,1 @@
+"""Parts of compression to `.dfm` files: what to train, how, and how coarsely to round it."""

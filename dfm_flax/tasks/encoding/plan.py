@@ -1,0 +1,85 @@
+"""From the bytes that a file may have to the machine to train and how to train it."""
+
+from ml_collections import ConfigDict
+
+from dfm_flax.errors import UsageError
+from dfm_flax.fourier import num_weights, widest
+
+BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has the measurements
+MIN_WIDTH = 3
+
+_DEPTH = 6
+_FREQUENCIES = (8, 1, 2)
+_HEADER = 24  # bytes of a file but for the weights and their groups, about
+_SMALL = 10_000  # weights, under which a machine had better start smooth
+
+
+def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
+    """The sections `model`, `optimizer` and `training` of a config, as `tasks.compress` has them.
+
+    Args:
+      num_bytes: of the file.
+      channels: of the image.
+      num_steps: of training.
+
+    Raises:
+      UsageError: too few bytes for a machine, or no steps.
+    """
+    if num_steps < 1:
+        raise UsageError(f"--steps {num_steps}: train for at least 1")
+    weights = int(weight_bits(num_bytes) / BITS_PER_WEIGHT)
+    small = weights < _SMALL
+    width = _widest(weights, channels)
+    if width < MIN_WIDTH:
+        raise UsageError(
+            f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
+        )
+    config = ConfigDict()
+    config.model = ConfigDict(
+        {
+            "depth": _DEPTH,
+            "width": width,
+            "max_frequencies": _FREQUENCIES,
+            "additive": True,
+            "normalize": True,
+            "variances": (0.05, 0.02, 0.05) if small else (0.35, 0.06, 0.05),
+            "residual": False,
+            "extent": 0.7,
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            "name": "soap",
+            "b1": 0.9,
+            "b2": 0.95,
+            "refresh_every": 20,
+            "learning_rate": 8e-3 if small else 6e-3,
+            "final_learning_rate": 0.0,
+            "schedule": "cosine",
+            "warmup_steps": min(100, num_steps // 10),
+        }
+    )
+    config.training = ConfigDict(
+        {"num_steps": num_steps, "batch_size": 6_400, "sampling": "stratified"}
+    )
+    return config
+
+
+def min_bytes(channels: int) -> float:
+    """The smallest files that machines are planned for."""
+    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES, additive=True)
+    return (BITS_PER_WEIGHT * weights - weight_bits(0)) / 8 + 1
+
+
+def weight_bits(num_bytes: float) -> float:
+    """Bits that are left for the weights of a planned machine in a file of so many bytes."""
+    first, hidden, last = (frequency + 1 for frequency in _FREQUENCIES)
+    groups = first + (_DEPTH - 2) * hidden + last
+    return 8 * (num_bytes - _HEADER - 2 * groups)
+
+
+def _widest(weights: int, channels: int) -> int:
+    try:
+        return widest(weights, _DEPTH, channels, _FREQUENCIES, additive=True)
+    except ValueError:
+        return 0

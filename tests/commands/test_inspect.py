@@ -1,0 +1,27 @@
+from dfm_flax.cli import main
+from dfm_flax.codec.container import write
+
+
+def test_what_is_in_a_file(tmp_path, capsys, quantised):
+    size = write(tmp_path / "a.dfm", quantised("best"))
+    write(tmp_path / "b.dfm", quantised("two layers, grey", levels=65535))
+    assert main(["inspect", str(tmp_path), "--layers"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    a = dict(zip(lines[0], lines[1], strict=True))
+    assert a["file"] == str(tmp_path / "a.dfm")
+    assert (a["size"], a["bits"], a["depth"], a["width"]) == ("30x20x3", "8", "4", "6")
+    # 33 + 13 + 13 rows of 6, 13 rows of 3
+    assert (a["frequencies"], a["weights"], a["bytes"]) == ("8,1,1", "393", str(size))
+    assert float(a["bpp"]) == float(f"{8 * size / 600:.4g}")
+    assert float(a["percent"]) == float(f"{100 * size / 1800:.4g}")
+    b = dict(zip(lines[0], lines[2], strict=True))
+    assert (b["size"], b["bits"], b["frequencies"]) == ("30x20x1", "16", "2,3,3")
+    groups = lines[5 : 5 + 15]
+    assert [row[:2] for row in groups[:3]] == [["1", "0"], ["1", "1"], ["1", "2"]]
+    assert sum(int(row[2]) for row in groups) == 393
+
+
+def test_a_file_that_is_none(tmp_path, capsys):
+    (tmp_path / "a.dfm").write_bytes(b"text")
+    assert main(["inspect", str(tmp_path / "a.dfm")]) == 2
+    assert "it is no .dfm file" in capsys.readouterr().err

@@ -1,0 +1,34 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from dfm_flax.cli import main
+from dfm_flax.codec.container import write
+from dfm_flax.data.images import write_image
+from dfm_flax.tasks.rendering import render
+
+
+@pytest.mark.slow
+def test_a_report(tmp_path, quantised, capsys):
+    """Two images that machines draw well, at one rate."""
+    for seed, name in enumerate("ab"):
+        image = quantised("best", seed, height=64, width=96)
+        write(tmp_path / "coded" / f"{name}.dfm", image)
+        picture = render(image.machine, image.params, 64, 96)
+        write_image(tmp_path / "photos" / f"{name}.png", picture)
+    arguments = ["report", str(tmp_path / "photos"), "--dfm", str(tmp_path / "coded")]
+    assert main([*arguments, "-o", str(tmp_path / "r.html")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == ["image", "a", "b", "mean"]
+    assert lines[2].split()[1:] == ["-"] * 4  # one rate is no curve
+    page = (tmp_path / "r.html").read_text()
+    HTMLParser().feed(page)
+    assert page.count("<img") == 2 * 6
+    assert not re.findall(r"(?:src|href)='(?!data:)", page)
+    assert "inf dB" in page
+
+
+def test_an_image_without_a_file(tmp_path, capsys):
+    assert main(["report", "sample:coffee", "--dfm", str(tmp_path)]) == 2
+    assert "no coffee.dfm in" in capsys.readouterr().err
