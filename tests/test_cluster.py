@@ -61,6 +61,25 @@ def test_no_cluster_and_one_that_cannot_be_reached(monkeypatch, raised, expected
         pass
 
 
+@pytest.mark.parametrize(
+    ("raised", "expected", "code"),
+    [
+        (RuntimeError("Gloo all-reduce failed: Connection closed by peer"), cluster.Lost, GO_ON),
+        (ValueError("Barrier timed out"), cluster.Lost, GO_ON),
+        (DfmError("training diverged, says gloo"), DfmError, 1),
+        (ZeroDivisionError("of our own"), ZeroDivisionError, 1),
+    ],
+)
+def test_an_error_ends_the_process_without_waiting_for_others(monkeypatch, raised, expected, code):
+    registered = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *arguments, **options: None)
+    monkeypatch.setattr(cluster.atexit, "register", lambda *call: registered.append(call))
+    with pytest.raises(expected) as caught, cluster.joined("auto"):
+        raise raised
+    assert (caught.type is cluster.Lost) == (expected is cluster.Lost)
+    assert registered == [(os._exit, code)]
+
+
 WORKER = """
 import sys
 import jax

@@ -89,5 +89,5 @@ def _draw_intervals(
             f"{values}, {entry['percent']:.3g}%"
         )
         panels.append((caption, read_image(file).pixels))
-    pictures_figure(pictures, panels, columns=4)
+    pictures_figure(pictures, panels, columns=3)
     return [grid, pictures]

@@ -91,10 +91,16 @@ def sweep_process(*arguments):
 @pytest.mark.slow
 def test_killed_it_goes_on_with_the_same_command(capsys, tmp_path):
     workdir = tmp_path / "sweep"
-    longer = ("--config.training.num_steps=2000", *TWO_CELLS, f"--workdir={workdir}")
+    longer = (
+        "--config.training.num_steps=4000",
+        "--config.training.log_every=20",
+        "--config.training.checkpoint_every=400",
+        *TWO_CELLS,
+        f"--workdir={workdir}",
+    )
     process = sweep_process(*longer)
     first, second = (workdir / "cells" / n for n in ("0_depth=2_width=2", "1_depth=2_width=3"))
-    while not (second / "checkpoints" / "10").exists():
+    while not (second / "checkpoints" / "400").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -44,7 +44,7 @@ def slurm(tmp_path):
     subprocess.run([script, "stop", folder], env=environment, check=True)
 
 
-def wait_for(condition, what, seconds=300):
+def wait_for(condition, what, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what()
