@@ -6,7 +6,7 @@ The thesis: all 60,000 images, batches of 512, all pixels of each, Adam at a rat
 linearly from 1e-2 to 1e-7, the encoder's rate smaller by a ratio that rises linearly from 10 to
 1000, lambda 200, about 120 latents, Gaussian weights of variance 3e-2 and biases at 0. It does
 not say how large the machine, the decoder and the encoder are, nor how long it trains: those
-are ours.
+are ours. docs/generation.md says what came out.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@
 The thesis: all 70,000 images, batches of 64, all pixels of each, Adam at a rate that falls
 linearly from 1e-2 to 1e-7, the table's rate 1000 times smaller, lambda 0.5, about 120 latents,
 Gaussian weights of variance 2e-2 and biases at 0. It does not say how large the machine and
-the decoder are, nor how long it trains: those are ours.
+the decoder are, nor how long it trains: those are ours. docs/generation.md says what came out.
 """
 
 from ml_collections import ConfigDict

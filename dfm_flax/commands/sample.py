@@ -8,7 +8,7 @@ images once, and kept with the run:
   normal    independent normals with the mean and deviation of each entry of the latents; for
             a variational autoencoder N(0, I), which it was trained for
   gaussian  a Gaussian with full covariance
-  gmm       a mixture of up to 100 such; its first use takes a minute or two
+  gmm       a mixture of up to 100 such, by far the nearest; its first use takes a minute
 
 --out: a picture such as samples.png holds all images as a grid; NAME.npz the array `images`,
 uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.

@@ -92,4 +92,4 @@ def _train_generator(config, workdir: Path, profile_steps: int) -> None:
 
     if rows := generate.train(config, workdir, profile_steps):
         print_table(rows)
-        print(f"samples: dfm sample --workdir {workdir} --out samples.png")
+        print(f"samples: dfm sample --workdir {workdir} --prior gmm --out samples.png")

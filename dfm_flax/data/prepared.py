@@ -170,7 +170,9 @@ def read(
                 labels[rows] = batch["label"] if num_classes else 0
                 bar.update(done - rows.start)
     except tf.errors.OpError as error:
-        raise UsageError(_damaged(builder, _one_line(error))) from error
+        # Without the {{node}} in front and the [Op] behind, which TensorFlow adds.
+        reason = error.message.rpartition("}}")[2].partition("[Op:")[0].strip()
+        raise UsageError(_damaged(builder, _one_line(reason))) from error
     if done != count:
         raise UsageError(_damaged(builder, f"it does not hold {count:,} images"))
     return images, labels, num_classes or 1
@@ -271,5 +273,5 @@ def _damaged(builder: Any, reason: str) -> str:
     )
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split())[:300]

@@ -15,6 +15,7 @@ PRIORS = ("normal", "gaussian", "gmm")
 
 _MOST_COMPONENTS = 100
 _LATENTS_A_COMPONENT = 20  # for each entry of a latent: fewer do not tell a covariance
+_ROUNDS = 30  # of expectation maximisation
 _JITTER = 1e-5  # added to covariances, relative to the largest variance
 
 
@@ -101,11 +102,12 @@ def fit_prior(kind: str, latents: NDArray, seed: int = 0) -> Mixture:
     mixture = GaussianMixture(
         max(1, min(components, _MOST_COMPONENTS)),
         reg_covar=jitter,
+        max_iter=_ROUNDS,
         init_params="k-means++",
         random_state=seed,
     )
     with warnings.catch_warnings():
-        # After its 100 rounds a mixture is good, whether they converged or not.
+        # After these rounds a mixture is good, whether they converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(latents.astype(np.float32))
     factors = np.linalg.cholesky(mixture.covariances_)
