@@ -95,7 +95,6 @@ def drill(folder: Path, runs: int, seed: int = 0):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    finish(folder / "compiling")
     pace = whole_run(folder / "whole")
     expected = digest(folder / "whole")
     columns = "run", "signal", "to", "at step", "exit codes", "stopped after", "hung", "equal"

@@ -11,6 +11,7 @@ import pytest
 
 from dfm_flax.cli import main
 from dfm_flax.config import load_config, override
+from dfm_flax.runs import Run
 from dfm_flax.tasks import compress
 
 SMALL = (
@@ -172,8 +173,9 @@ def test_generators_have_a_run_for_each_seed(small_arguments, tmp_path):
         "    config.grid = ConfigDict({'seed': (0, 1)})\n"
         "    return config\n"
     )
-    workdir = tmp_path / "run"
-    assert main(["sweep", f"--config={config}", *small_arguments, f"--workdir={workdir}"]) == 0
-    rows = read(workdir / "table.csv")
-    assert [row["seed"] for row in rows] == ["0", "1"]
-    assert rows[0]["mse"] != rows[1]["mse"]
+    arguments = [f"--config={config}", *small_arguments, f"--workdir={tmp_path / 'sweep'}"]
+    assert main(["sweep", *arguments, "--cell=1"]) == 0
+    (row,) = read(tmp_path / "sweep" / "table.csv")
+    assert row["seed"] == "1"
+    assert row["steps"] == "60"
+    assert Run(tmp_path / "sweep" / "cells" / "1_seed=1").config().seed == 1

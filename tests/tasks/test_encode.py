@@ -25,6 +25,12 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.fixture
+def shallow(monkeypatch):
+    """Machines of three layers, which compile in half the time."""
+    monkeypatch.setattr("dfm_flax.tasks.encoding.plan._DEPTH", 3)
+
+
 def image(shape=(40, 50, 3), levels=255):
     return Image(np.zeros(shape, np.float32), levels, "black")
 
@@ -50,7 +56,7 @@ def test_too_small_images_are_named(tmp_path, photos):
 
 
 @pytest.mark.slow
-def test_a_folder_at_a_rate(tmp_path, photos, capsys):
+def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
     """Sizes from below; what is said of a file is true of the file."""
     (photos / "g.png").unlink()
     arguments = ["compress", str(photos), "-o", str(tmp_path / "out"), "--bpp=1.2", "--steps=150"]
@@ -72,11 +78,11 @@ def test_a_folder_at_a_rate(tmp_path, photos, capsys):
 
 
 @pytest.mark.slow
-def test_a_quality_of_a_grey_image(tmp_path, photos):
+def test_a_quality_of_a_grey_image(tmp_path, photos, shallow):
     out = tmp_path / "named.dfm"
     (entry,) = encode([str(photos / "g.png")], out, Goal(psnr=22.0), 100)
     assert entry["reached"]
-    assert 22 <= entry["psnr"] < 23
+    assert 22 <= entry["psnr"] < 25  # of 200 weights, some are a dB
     assert read(out).machine.channels == 1
 
 
