@@ -116,12 +116,13 @@ class Checkpoints:
         return None
 
     def newest_step(self) -> int | None:
-        return self._manager.latest_step()
+        return self._manager.latest_step() if self._folder.is_dir() else None
 
     def wait(self) -> None:
         """Waits for the save under way; raises DfmError if it fails."""
-        with self._writing():
-            self._manager.wait_until_finished()
+        if "_manager" in self.__dict__:  # or there was none
+            with self._writing():
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Ends all that runs in the background; an error that is still unknown raises DfmError."""
