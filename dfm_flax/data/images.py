@@ -144,11 +144,15 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
         if keeps_16_bits:
             temporary.write_bytes(_encode_png_16_bit(samples))
             return
-        image = PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
         try:
-            image.save(temporary, image_format, quality=95)
+            to_pillow(samples).save(temporary, image_format, quality=95)
         except ValueError as error:
             raise UsageError(f"cannot write {path}: {error}") from error
+
+
+def to_pillow(samples: NDArray[np.uint8]) -> PIL.Image.Image:
+    """Pillow's image, grey or RGB, of samples [H, W, 1] or [H, W, 3]."""
+    return PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
 
 
 def _quantize(pixels: NDArray, dtype: type[np.unsignedinteger]) -> NDArray:

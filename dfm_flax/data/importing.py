@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
 from dfm_flax.data.prepared import NOTE_FILE, open_builder
 from dfm_flax.errors import DfmError, UsageError
@@ -112,7 +112,7 @@ def _examples(
     """Keys and examples; the keys are TFDS's own, so the order on the disk is too."""
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         png = io.BytesIO()
-        PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(png, "PNG")
+        to_pillow(image).save(png, "PNG")
         example = {"image": png.getvalue(), "label": int(label)}
         yield i, example | ({"id": f"{split}_{i:05d}"} if with_id else {})
         bar.update()

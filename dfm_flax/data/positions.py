@@ -10,8 +10,13 @@ import numpy as np
 
 def pixel_positions(index, height, width):
     """Centres of the pixels of given row-major index, [..., 2] as (x, y) in the unit square."""
-    x = (index % width + 0.5) / width
-    y = (index // width + 0.5) / height
+    return pixel_centres(index % width, index // width, height, width)
+
+
+def pixel_centres(column, row, height, width):
+    """Centres of the pixels in given columns and rows, [..., 2] as (x, y) in the unit square."""
+    x = (column + 0.5) / width
+    y = (row + 0.5) / height
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 

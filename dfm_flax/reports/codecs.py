@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 
+from dfm_flax.data.images import to_pillow
 from dfm_flax.errors import UsageError
 
 _QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
@@ -73,10 +74,19 @@ def _jpeg_xl(image: np.ndarray) -> list[Coded]:
     return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
 
 
-def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
-    samples = np.rint(image * 255).astype(np.uint8)
-    grey = samples.shape[-1] == 1
+def encoded(image: np.ndarray, kind: str, **settings) -> bytes:
+    """The file of an image [H, W, 1 or 3] in [0, 1] in one of Pillow's formats, 8 bits a sample."""
     file = io.BytesIO()
-    PIL.Image.fromarray(samples[..., 0] if grey else samples).save(file, kind, **settings)
-    again = PIL.Image.open(io.BytesIO(file.getvalue())).convert("L" if grey else "RGB")
-    return Coded(file.tell(), np.asarray(again).reshape(image.shape) / 255)
+    to_pillow(np.rint(image * 255).astype(np.uint8)).save(file, kind, **settings)
+    return file.getvalue()
+
+
+def decoded(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """The image [H, W, C] in [0, 1] of such a file."""
+    image = PIL.Image.open(io.BytesIO(data)).convert("L" if shape[-1] == 1 else "RGB")
+    return np.asarray(image).reshape(shape) / 255
+
+
+def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
+    data = encoded(image, kind, **settings)
+    return Coded(len(data), decoded(data, image.shape))

@@ -1,14 +1,13 @@
 """JPEG at a given size, the codec that the thesis compares with."""
 
-import io
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from dfm_flax.metrics.distortion import psnr
+from dfm_flax.reports.codecs import decoded, encoded
 
 _SUBSAMPLINGS = ("4:4:4", "4:2:0")
 
@@ -37,36 +36,34 @@ def jpeg_within(pixels: NDArray, num_bytes: int) -> Jpeg | None:
     Args:
         pixels: image [H, W, 1 or 3] in [0, 1].
     """
-    samples = np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8)
-    image = PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
+    pixels = np.clip(pixels, 0, 1)
     candidates = []
     for subsampling, progressive in itertools.product(_SUBSAMPLINGS, (False, True)):
-        found = _highest_quality(image, num_bytes, subsampling, progressive)
+        found = _highest_quality(pixels, num_bytes, subsampling, progressive)
         if found is not None:
             quality, data = found
-            decoded = np.asarray(PIL.Image.open(io.BytesIO(data)), np.float32) / 255
-            candidates.append(Jpeg(quality, len(data), decoded.reshape(samples.shape)))
+            again = decoded(data, pixels.shape).astype(np.float32)
+            candidates.append(Jpeg(quality, len(data), again))
     return max(candidates, key=lambda jpeg: psnr(pixels, jpeg.pixels), default=None)
 
 
 def _highest_quality(
-    image: PIL.Image.Image, num_bytes: int, subsampling: str, progressive: bool
+    pixels: NDArray, num_bytes: int, subsampling: str, progressive: bool
 ) -> tuple[int, bytes] | None:
     """By bisection: the size grows with the quality."""
     best, low, high = None, 1, 100
     while low <= high:
         quality = (low + high) // 2
-        file = io.BytesIO()
-        image.save(
-            file,
+        data = encoded(
+            pixels,
             "JPEG",
             quality=quality,
             subsampling=subsampling,
             progressive=progressive,
             optimize=True,
         )
-        if file.tell() <= num_bytes:
-            best, low = (quality, file.getvalue()), quality + 1
+        if len(data) <= num_bytes:
+            best, low = (quality, data), quality + 1
         else:
             high = quality - 1
     return best

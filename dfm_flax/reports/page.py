@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from matplotlib.figure import Figure
 
+from dfm_flax.data.images import to_pillow
 from dfm_flax.files import atomic_path
 from dfm_flax.reports.rate_distortion import (
     COIN_ON_KODAK,
@@ -129,8 +129,7 @@ def _picture(pixels: np.ndarray, caption: str) -> str:
     )
     part = np.rint(pixels[top : top + _CROP[0], left : left + _CROP[1]] * 255).astype(np.uint8)
     file = io.BytesIO()
-    picture = PIL.Image.fromarray(part[..., 0] if part.shape[-1] == 1 else part)
-    picture.convert("RGB").save(file, "WEBP", lossless=True)
+    to_pillow(part).convert("RGB").save(file, "WEBP", lossless=True)
     data = base64.b64encode(file.getvalue()).decode()
     alt = html.escape(caption)
     return (

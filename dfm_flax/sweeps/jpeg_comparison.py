@@ -1,7 +1,6 @@
 """The images of a sweep by machines and by JPEG of the same size."""
 
 import math
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from dfm_flax.reports.pictures import pictures_figure
 from dfm_flax.sweeps.folder import Sweep, write_csv
 from dfm_flax.sweeps.grid import Cell
 from dfm_flax.tasks.inputs import stored_images
+from dfm_flax.tasks.results import mean
 
 _BYTES_A_WEIGHT = 4  # the thesis's rule of size
 
@@ -101,5 +101,4 @@ def _row(image: Image, machines: list[dict[str, Any]], jpeg: Jpeg | None) -> dic
 
 
 def _mean(entries: list[dict[str, Any]], key: str) -> float | None:
-    values = [entry[key] for entry in entries]
-    return statistics.fmean(values) if values and None not in values else None
+    return mean([entry[key] for entry in entries]) if entries else None

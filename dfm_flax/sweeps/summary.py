@@ -1,9 +1,9 @@
 """A sweep on the terminal: means over each cell's seeds and images."""
 
-import statistics
 from typing import Any
 
 from dfm_flax.sweeps.folder import Sweep
+from dfm_flax.tasks.results import mean
 
 
 def summarize(sweep: Sweep) -> list[dict[str, Any]]:
@@ -16,7 +16,7 @@ def summarize(sweep: Sweep) -> list[dict[str, Any]]:
         entries = sweep.results(cell)
         if entries:
             keys = [key for key in entries[0] if key != "seed" and _figures(entries, key)]
-            means = {key: _mean([entry[key] for entry in entries]) for key in keys}
+            means = {key: mean([entry[key] for entry in entries]) for key in keys}
             rows.append({"cell": cell.name, "machines": len(entries), **means})
     columns = dict.fromkeys(key for row in rows for key in row)
     return [{key: row.get(key) for key in columns} for row in rows]
@@ -24,9 +24,3 @@ def summarize(sweep: Sweep) -> list[dict[str, Any]]:
 
 def _figures(entries: list[dict[str, Any]], key: str) -> bool:
     return all(isinstance(entry[key], int | float | None) for entry in entries)
-
-
-def _mean(values: list[Any]) -> Any:
-    if len(set(values)) == 1:
-        return values[0]  # a whole number stays one
-    return None if None in values else statistics.fmean(values)

@@ -1,6 +1,5 @@
 """Compression of image files to `.dfm` files of a given size or quality."""
 
-import io
 import logging
 import math
 import tempfile
@@ -10,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import PIL.Image
-
 from dfm_flax.codec import container
 from dfm_flax.codec.quantised import QuantisedImage
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import UsageError
-from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, mse, psnr
+from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
+from dfm_flax.reports import codecs
 from dfm_flax.tasks.compress import make_machine
 from dfm_flax.tasks.encoding.plan import min_bytes, plan, weight_bits
 from dfm_flax.tasks.encoding.rounding import Rounding, decoded
@@ -223,14 +220,10 @@ def _measure(job: _Job, goal: Goal, seconds: float) -> dict[str, Any]:
 
 def _guess_bytes(image: Image, quality: float) -> float:
     """The size of a JPEG of that PSNR: how much there is in an image, known without training."""
-    samples = np.rint(image.pixels * 255).astype(np.uint8)
-    picture = PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
     size = 0
     for quality_setting in range(5, 100, 5):
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=quality_setting, optimize=True)
-        size = file.tell()
-        again = np.asarray(PIL.Image.open(file), np.float64).reshape(image.pixels.shape) / 255
-        if -10 * math.log10(max(mse(image.pixels, again), 1e-12)) >= quality:
+        data = codecs.encoded(image.pixels, "JPEG", quality=quality_setting, optimize=True)
+        size = len(data)
+        if psnr(image.pixels, codecs.decoded(data, image.pixels.shape)) >= quality:
             break
     return size

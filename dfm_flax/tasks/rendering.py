@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from tqdm import tqdm
 
+from dfm_flax.data.positions import pixel_centres
 from dfm_flax.errors import UsageError
 
 _TILE = 16_384  # positions evaluated at once: a few dispatches an image, some MB of memory
@@ -57,6 +58,5 @@ def render(
 def _tile(model, params, first, grid):
     left, top, columns, width, height = grid
     index = first + jnp.arange(_TILE)
-    x = (left + index % columns + 0.5) / width
-    y = (top + index // columns + 0.5) / height
-    return model.apply({"params": params}, jnp.stack([x, y], axis=-1).astype(jnp.float32))
+    centres = pixel_centres(left + index % columns, top + index // columns, height, width)
+    return model.apply({"params": params}, centres)

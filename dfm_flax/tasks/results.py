@@ -92,10 +92,11 @@ def summarize(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _means(entries: list[dict[str, Any]]) -> dict[str, Any]:
     keys = ("weights", "percent", "mse", "psnr", "ssim", "ms_ssim", "steps")
-    return {key: _mean([entry[key] for entry in entries]) for key in keys}
+    return {key: mean([entry[key] for entry in entries]) for key in keys}
 
 
-def _mean(values: list[Any]) -> Any:
+def mean(values: list[Any]) -> Any:
+    """The mean of figures; None if one of them is None."""
     if len(set(values)) == 1:
         return values[0]  # a whole number stays one
     return None if None in values else statistics.fmean(values)

@@ -32,6 +32,5 @@ class Profile:
         """Writes what was traced, if a trace is under way."""
         if self._begin >= 0:
             self._begin = -1
-            self._num_steps = 2**31
             jax.profiler.stop_trace()
             log.info("profile: tensorboard --logdir %s", self._folder)
