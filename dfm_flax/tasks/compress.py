@@ -113,54 +113,51 @@ def train_side_by_side(
     loss = reconstruction_loss(runs[0].machine, training.batch_size, training.sampling)
     step, numbers = _step_of_all(loss, runs)
     optimizer = make_optimizer(configs[0].optimizer, training.num_steps)
-    state = TrainState.concatenate(
-        [initial_state(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
-    )
-    data = Target.stack([job.image.pixels for run in runs for job in run.jobs]), numbers
     ends = itertools.accumulate((len(run.jobs) for run in runs), initial=0)
     parts = [slice(*pair) for pair in itertools.pairwise(ends)]
-    checkpoints = SideBySide([run.checkpoints for run in runs], parts)
-    several = len(runs) > 1
-    names = [
-        f"{run.folder.name}/{job.name}" if several else job.name for run in runs for job in run.jobs
-    ]
-    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(names)
-    for run in runs:
-        log.info("%s: %d machine(s) of %d weights", run.folder, len(run.jobs), weights)
-    log.info("Fourier series by %s", evaluation())
-    if not cluster.is_writer():
-        train_loop(step, state, data, schedule, checkpoints, names=names)
-        return []
-
-    def on_log(progress: Progress) -> dict[str, str]:
-        for run, part in zip(runs, parts, strict=True):
-            run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
-        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
-        return {"psnr": f"{np.mean(psnrs):.2f} dB"}
-
-    profile = Profile(runs[0].folder, profile_steps) if profile_steps else None
+    alone, writes = len(runs) == 1, cluster.is_writer()
     with contextlib.ExitStack() as stack:
+        for run in runs if writes else ():
+            # Only now, so that settings that turned out wrong can be corrected.
+            stack.enter_context(run.writing(None if alone else run.folder.name))
+        state = TrainState.concatenate(
+            [initial_state(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
+        )
+        target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
+        weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
         for run in runs:
-            stack.enter_context(run.writing(run.folder.name if several else None))
+            log.info("%s: %d machine(s) of %d weights", run.folder, len(run.jobs), weights)
+        log.info("Fourier series by %s", evaluation())
+
+        def on_log(progress: Progress) -> dict[str, str]:
+            for run, part in zip(runs, parts, strict=True):
+                run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
+            psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+            return {"psnr": f"{np.mean(psnrs):.2f} dB"}
+
         begin = time.perf_counter()
         state, history = train_loop(
             step,
             state,
-            data,
+            (target, numbers),
             schedule,
-            checkpoints,
-            names=names,
+            SideBySide([run.checkpoints for run in runs], parts),
+            names=[
+                job.name if alone else f"{run.folder.name}/{job.name}"
+                for run in runs
+                for job in run.jobs
+            ],
             on_log=on_log,
-            profile=profile,
+            profile=Profile(runs[0].folder, profile_steps) if profile_steps and writes else None,
         )
+        if not writes:
+            return []
         log.info("trained for %.0f s", time.perf_counter() - begin)
-        return [
-            entry
-            for run, part in zip(runs, parts, strict=True)
-            for entry in run.measure(
-                state.machines(part), [(at, losses[part]) for at, losses in history]
-            )
-        ]
+        entries = []
+        for run, part in zip(runs, parts, strict=True):
+            curves = [(at, losses[part]) for at, losses in history]
+            entries += run.measure(state.machines(part), curves)
+    return entries
 
 
 def _step_of_all(loss, runs: Sequence[CompressionRun]) -> tuple[StepFn, dict[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Checkpoints of several runs whose machines are trained as one stacked state."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from dfm_flax.errors import DfmError
 from dfm_flax.training.checkpoints import Checkpoints, History
@@ -26,7 +27,7 @@ class SideBySide:
             own = [(at, losses[part]) for at, losses in history]
             checkpoints.save(step, state.machines(part), own)
 
-    def restore_newest(self, template: TrainState) -> tuple[TrainState, History] | None:
+    def restore_newest(self, template: TrainState) -> tuple[Any, History] | None:
         """The state that all runs are at, or None where there is none yet.
 
         Raises:

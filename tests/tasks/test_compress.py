@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 
@@ -39,6 +40,57 @@ def test_machines_trained_together_are_those_trained_alone(tiny, tmp_path):
         )
         assert alone["name"] == together[index]["name"]
         assert together[index]["psnr"] == pytest.approx(alone["psnr"], abs=0.02)
+
+
+DIFFERENT = (
+    ("optimizer.learning_rate=3e-3", "model.variances=2e-5", "model.normalize=False"),
+    ("optimizer.learning_rate=1e-3", "optimizer.b1=0.8", "optimizer.b2=0.99"),
+    (
+        "model.variances=1e-2,2e-2,1e-2",
+        "model.normalize=True",
+        "optimizer.final_learning_rate=1e-3",
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", [("adam", "linear", 0), ("soap", "cosine", 4)])
+def test_runs_that_differ_in_numbers_are_side_by_side_what_they_are_alone(
+    tiny, tmp_path, optimizer
+):
+    name, schedule, warmup = optimizer
+    base = (
+        *("seeds=0,1", f"optimizer.name={name}", f"optimizer.schedule={schedule}"),
+        *(f"optimizer.warmup_steps={warmup}", "model.depth=2", "training.num_steps=40"),
+    )
+    configs = []
+    for changes in DIFFERENT:
+        made = config(tiny)
+        made.unlock().optimizer.refresh_every = 5
+        override(made, [*base, *changes])
+        configs.append(made)
+    folders = [tmp_path / str(i) for i in range(3)]
+    entries = compress.train_side_by_side(configs, folders)
+    losses = []
+    for i, (made, folder) in enumerate(zip(configs, folders, strict=True)):
+        alone = compress.train(made, tmp_path / f"{i} alone")
+        assert json.loads((folder / "results.json").read_text()) == entries[2 * i : 2 * i + 2]
+        for ours, theirs in zip(entries[2 * i : 2 * i + 2], alone, strict=True):
+            assert ours["name"] == theirs["name"]
+            assert ours["psnr"] == pytest.approx(theirs["psnr"], abs=0.02)
+        ours, theirs = (curve(path) for path in (folder, tmp_path / f"{i} alone"))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+        losses.append(theirs)
+        # It is a run as any: finished, it only measures again, with the same result.
+        assert compress.train(made, folder) == entries[2 * i : 2 * i + 2]
+    for a, b in itertools.combinations(losses, 2):
+        assert np.abs(a[-1] / b[-1] - 1).max() > 0.01  # by these numbers they differ
+
+
+def curve(workdir):
+    newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    progress = json.loads(next((newest / "progress").iterdir()).read_text())
+    return np.array([losses for _, losses in progress["history"]])
 
 
 @pytest.mark.slow

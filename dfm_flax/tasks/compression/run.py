@@ -54,7 +54,6 @@ class CompressionRun:
           Busy: another process trains there.
         """
         with self._run.lock():
-            # Only now, so that settings that turned out wrong can be corrected.
             start(self._run, self.config, self._images)
             from dfm_flax.training.writers import create_writers
 
