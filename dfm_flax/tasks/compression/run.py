@@ -55,10 +55,10 @@ class CompressionRun:
         """
         with self._run.lock():
             start(self._run, self.config, self._images)
-            from dfm_flax.training.writers import create_writers
+            from dfm_flax.training.writers import open_writers
 
-            self._writer, self._tensorboard = create_writers(self.folder, name)
-            with contextlib.closing(self.checkpoints), contextlib.closing(self._writer):
+            with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
+                self._writer, self._tensorboard = writers
                 yield
 
     def log(self, progress: Progress, weights: int) -> None:
