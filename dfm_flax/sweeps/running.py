@@ -86,7 +86,8 @@ def _run_group(sweep: Sweep, cells: list[Cell]) -> dict[str, str]:
     cells = [cell for cell in cells if sweep.results(cell) is None]  # by now
     if not cells:
         return {}
-    log.info("cell %s, of %d", ", ".join(cell.name for cell in cells), len(sweep.cells))
+    names = ", ".join(cell.name for cell in cells)
+    log.info("training %d of %d cells: %s", len(cells), len(sweep.cells), names)
     try:
         _train(sweep, cells)
     except DfmError as error:

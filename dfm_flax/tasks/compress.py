@@ -125,8 +125,8 @@ def train_side_by_side(
         )
         target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
         weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
-        for run in runs:
-            log.info("%s: %d machine(s) of %d weights", run.folder, len(run.jobs), weights)
+        where = runs[0].folder if alone else runs[0].folder.parent
+        log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
         log.info("Fourier series by %s", evaluation())
 
         def on_log(progress: Progress) -> dict[str, str]:

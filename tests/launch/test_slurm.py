@@ -51,6 +51,11 @@ def wait_for(condition, what, seconds=600):
         time.sleep(0.2)
 
 
+def state(slurm, job):
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
+    return subprocess.run(command, env=slurm, capture_output=True, text=True).stdout.strip()
+
+
 def test_a_job_that_is_told_to_stop_is_saved_and_queued_again(slurm, tiny, tmp_path):
     log, workdir = tmp_path / "log", tmp_path / "run"
     command = [
@@ -71,8 +76,41 @@ def test_a_job_that_is_told_to_stop_is_saved_and_queued_again(slurm, tiny, tmp_p
     assert f"job {job} ended with 75" in text()
     assert text().count("stopped by SIGTERM at step") == 2
 
-    def state():
-        command = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
-        return subprocess.run(command, env=slurm, capture_output=True, text=True).stdout.strip()
+    wait_for(lambda: state(slurm, job) == "PENDING", text)
 
-    wait_for(lambda: state() == "PENDING", state)
+
+def test_an_element_of_an_array_is_queued_again_without_the_others(slurm, tiny, tmp_path):
+    config = tmp_path / "two.py"
+    config.write_text(
+        "from ml_collections import ConfigDict\n"
+        "from dfm_flax.config import load_config\n"
+        "def get_config():\n"
+        "    config = load_config('configs/compress.py').unlock()\n"
+        "    config.grid = ConfigDict({'optimizer': {'learning_rate': (1e-3, 2e-3)}})\n"
+        "    return config\n"
+    )
+    workdir = tmp_path / "sweep"
+    command = [
+        *("sbatch", "--parsable", "--array=0-1", "--gpus=0", "--cpus-per-task=1"),
+        *(f"--output={tmp_path}/log%a", "launch/slurm/sweep.sbatch", f"--config={config}"),
+        *(*tiny[1:], "--config.training.num_steps=1000000", f"--workdir={workdir}"),
+    ]
+    job = subprocess.run(
+        command, env=slurm, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+    def text():
+        return "\n".join(log.read_text() for log in sorted(tmp_path.glob("log?")))
+
+    def saved(cell):
+        return any(workdir.glob(f"cells/{cell}_*/checkpoints/[0-9]*"))
+
+    wait_for(lambda: saved(0) and saved(1), text)
+    # Of the last element Slurm's own number is that of the array.
+    subprocess.run(["scancel", "--signal=TERM", f"{job}_1"], env=slurm, check=True)
+    wait_for(lambda: "queued again" in text(), text)
+    assert "shard 1/2 ended with 75" in text()
+    wait_for(lambda: state(slurm, f"{job}_1") == "PENDING", text)
+    time.sleep(2)
+    assert state(slurm, f"{job}_0") == "RUNNING", text()
+    assert "CANCELLED" not in (tmp_path / "log0").read_text()
