@@ -83,7 +83,11 @@ def _run_group(sweep: Sweep, cells: list[Cell]) -> dict[str, str]:
     So the cells that fail, or that another process trains, are found, and the others go on side
     by side, from their newest checkpoints.
     """
-    cells = [cell for cell in cells if sweep.results(cell) is None]  # by now
+    cells = [
+        cell
+        for cell in cells
+        if sweep.results(cell) is None and not sweep.run_of(cell).busy()  # by now
+    ]
     if not cells:
         return {}
     names = ", ".join(cell.name for cell in cells)

@@ -115,26 +115,26 @@ def train_side_by_side(
     optimizer = make_optimizer(configs[0].optimizer, training.num_steps)
     ends = itertools.accumulate((len(run.jobs) for run in runs), initial=0)
     parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    state = TrainState.concatenate(
+        [initial_state(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
+    )
+    target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
     alone, writes = len(runs) == 1, cluster.is_writer()
+    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
+    where = runs[0].folder if alone else runs[0].folder.parent
+    log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
+    log.info("Fourier series by %s", evaluation())
+
+    def on_log(progress: Progress) -> dict[str, str]:
+        for run, part in zip(runs, parts, strict=True):
+            run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
+        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        return {"psnr": f"{np.mean(psnrs):.2f} dB"}
+
     with contextlib.ExitStack() as stack:
         for run in runs if writes else ():
             # Only now, so that settings that turned out wrong can be corrected.
             stack.enter_context(run.writing(None if alone else run.folder.name))
-        state = TrainState.concatenate(
-            [initial_state(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
-        )
-        target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
-        weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
-        where = runs[0].folder if alone else runs[0].folder.parent
-        log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
-        log.info("Fourier series by %s", evaluation())
-
-        def on_log(progress: Progress) -> dict[str, str]:
-            for run, part in zip(runs, parts, strict=True):
-                run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
-            psnrs = [psnr_of_loss(loss) for loss in progress.losses]
-            return {"psnr": f"{np.mean(psnrs):.2f} dB"}
-
         begin = time.perf_counter()
         state, history = train_loop(
             step,
@@ -175,8 +175,7 @@ def _step_of_all(loss, runs: Sequence[CompressionRun]) -> tuple[StepFn, dict[str
 
     def step(state: TrainState, data):
         target, own = data
-        return make_step(loss, make_optimizer(ConfigDict({**optimizer, **own}), num_steps))(
-            state, target
-        )
+        own_optimizer = make_optimizer(ConfigDict({**optimizer, **own}), num_steps)
+        return make_step(loss, own_optimizer)(state, target)
 
     return over_machines(step), numbers

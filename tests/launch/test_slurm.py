@@ -5,7 +5,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,13 +23,14 @@ pytestmark = [
 
 
 @pytest.fixture
-def slurm(tmp_path):
+def slurm():
     """The environment in which Slurm's commands find a cluster of this node."""
     with socket.socket() as a, socket.socket() as b:
         a.bind(("localhost", 0))
         b.bind(("localhost", 0))
         ports = [free.getsockname()[1] for free in (a, b)]
-    folder = tmp_path / "slurm"
+    # A short name: paths of sockets have at most 108 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
     environment = os.environ | {
         "SLURMCTLD_PORT": str(ports[0]),
         "SLURMD_PORT": str(ports[1]),
@@ -42,6 +45,7 @@ def slurm(tmp_path):
     yield environment
     subprocess.run(["scancel", "--user=root"], env=environment)
     subprocess.run([script, "stop", folder], env=environment, check=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(condition, what, seconds=600):

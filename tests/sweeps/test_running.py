@@ -128,7 +128,13 @@ def test_those_that_fail_are_found_and_the_others_stay_side_by_side(rates, train
     assert {cell.index for cell in rates.missing()} & set(index) == {bad}
 
 
-def test_those_that_another_process_trains_are_left_to_it(rates, trained):
+def test_those_that_another_process_trains_are_not_begun(rates, trained):
+    with rates.run_of(rates.cells[0]).lock():
+        assert running.run_cells(rates, rates.cells[:5:2], 16) == {}
+    assert trained.groups == [[2, 4]]
+
+
+def test_those_that_another_process_has_just_begun_are_left_to_it(rates, trained):
     cells = [cell for cell in rates.cells if cell.values["model.width"] == 2][:4]
     trained.errors[f"cell {cells[0].index}"] = Busy("another process trains there")
     assert running.run_cells(rates, cells, 16) == {}
