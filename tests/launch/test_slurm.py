@@ -44,6 +44,7 @@ def slurm():
     subprocess.run([script, "start", folder], env=environment, check=True, timeout=120)
     yield environment
     subprocess.run(["scancel", "--user=root"], env=environment)
+    wait_for(lambda: not squeue(environment, "--user=root"), lambda: "jobs do not end")
     subprocess.run([script, "stop", folder], env=environment, check=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,9 +56,10 @@ def wait_for(condition, what, seconds=600):
         time.sleep(0.2)
 
 
-def state(slurm, job):
-    command = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
-    return subprocess.run(command, env=slurm, capture_output=True, text=True).stdout.strip()
+def squeue(environment, selection):
+    """The states of jobs, one a line."""
+    command = ["squeue", "--noheader", "--format=%T", selection]
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_job_that_is_told_to_stop_is_saved_and_queued_again(slurm, tiny, tmp_path):
@@ -80,7 +82,7 @@ def test_a_job_that_is_told_to_stop_is_saved_and_queued_again(slurm, tiny, tmp_p
     assert f"job {job} ended with 75" in text()
     assert text().count("stopped by SIGTERM at step") == 2
 
-    wait_for(lambda: state(slurm, job) == "PENDING", text)
+    wait_for(lambda: squeue(slurm, f"--jobs={job}") == "PENDING", text)
 
 
 def test_an_element_of_an_array_is_queued_again_without_the_others(slurm, tiny, tmp_path):
@@ -114,7 +116,7 @@ def test_an_element_of_an_array_is_queued_again_without_the_others(slurm, tiny, 
     subprocess.run(["scancel", "--signal=TERM", f"{job}_1"], env=slurm, check=True)
     wait_for(lambda: "queued again" in text(), text)
     assert "shard 1/2 ended with 75" in text()
-    wait_for(lambda: state(slurm, f"{job}_1") == "PENDING", text)
+    wait_for(lambda: squeue(slurm, f"--jobs={job}_1") == "PENDING", text)
     time.sleep(2)
-    assert state(slurm, f"{job}_0") == "RUNNING", text()
+    assert squeue(slurm, f"--jobs={job}_0") == "RUNNING", text()
     assert "CANCELLED" not in (tmp_path / "log0").read_text()
