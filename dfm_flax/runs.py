@@ -97,6 +97,16 @@ class Run:
                 )
             yield
 
+    def busy(self) -> bool:
+        """Whether another process trains here."""
+        if self.folder.is_dir():
+            try:
+                with self.lock():
+                    pass
+            except Busy:
+                return True
+        return False
+
     def create(self) -> None:
         """Raises UsageError where no run can start: beside checkpoints of an unknown config."""
         if self.checkpoints.exists():

@@ -1,6 +1,8 @@
 """Processes that train together: real ones, on this host, with gloo."""
 
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -178,6 +180,16 @@ def start(arguments, workdir, processes, devices):
     ]
 
 
+def wait_for_a_checkpoint(processes, workdir):
+    while not any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*")):
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.01)
+
+
+def steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*"))
+
+
 @pytest.mark.slow
 def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
     dfm, small_arguments, tmp_path
@@ -191,10 +203,7 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
         "--config.training.checkpoint_every=100",
     )
     processes = start(arguments, tmp_path / "run", processes=2, devices=2)
-    folder = tmp_path / "run" / "checkpoints"
-    while not any(path.name.isdigit() for path in folder.glob("*")):
-        assert processes[0].poll() is None, processes[0].communicate()
-        time.sleep(0.01)
+    wait_for_a_checkpoint(processes, tmp_path / "run")
     processes[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [GO_ON, GO_ON], outputs
@@ -210,3 +219,44 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
     expected = curves(tmp_path / "whole")
     assert expected.shape == (30, 3)
     np.testing.assert_allclose(curves(tmp_path / "run"), expected, rtol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_all_with_a_message_and_keeps_the_last_checkpoint(dfm, tiny, tmp_path):
+    arguments = (*tiny, "--config.training.num_steps=1500", "--config.training.checkpoint_every=50")
+    processes = start(arguments, tmp_path, processes=2, devices=1)
+    wait_for_a_checkpoint(processes, tmp_path)
+    # For process 0 all files are full now: EFBIG, where a full disk gives ENOSPC.
+    resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (0, 0))
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert processes[0].returncode == 1, outputs[0]
+    last = outputs[0].splitlines()[-1]
+    assert last.startswith(f"dfm: {tmp_path}")
+    assert "cannot be written" in last
+    assert "File too large" in last
+    assert "the same command goes on" in last
+    assert "Traceback" not in outputs[0]
+    assert processes[1].returncode in (GO_ON, -signal.SIGABRT), outputs[1]
+
+    kept = steps(tmp_path)[-1]
+    resumed = dfm("train", *arguments, f"--workdir={tmp_path}", check=0)
+    assert f"resumed from the checkpoint of step {kept}" in resumed.stderr
+    assert steps(tmp_path)[-1] == 1500
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="no Open MPI: apt-get install openmpi-bin")
+def test_open_mpi_tells_the_processes_of_each_other(tiny, tmp_path):
+    command = [
+        *("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"),
+        *(sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path}"),
+        *("--coordinator", "auto"),
+    ]
+    process = subprocess.run(
+        command, capture_output=True, text=True, env=environment(1), timeout=300
+    )
+    output = process.stdout + process.stderr
+    assert process.returncode == 0, output
+    assert "process 0 of 2" in output
+    assert steps(tmp_path)[-1] == 60
+    assert (tmp_path / "results.json").exists()

@@ -55,8 +55,12 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
         Run(tmp_path / "run").lock(),
     ):
         pass
+    assert Run(tmp_path / "run").busy()
     holder.kill()  # even a kill frees the lock
     holder.communicate()
+    assert not Run(tmp_path / "run").busy()
+    assert not Run(tmp_path / "new").busy()
+    assert not (tmp_path / "new").exists()
     with Run(tmp_path / "run").lock():
         pass
 

@@ -33,7 +33,8 @@ from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.siren import Siren, siren_num_weights
-from dfm_flax.tasks.compress import initial_state, make_machine, reconstruction_loss
+from dfm_flax.tasks.compress import initial_state, reconstruction_loss
+from dfm_flax.tasks.compression.settings import make_machine
 from dfm_flax.tasks.rendering import render
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.step import (

@@ -17,7 +17,7 @@ from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.fourier import FourierMachine
-from dfm_flax.tasks.compress import make_machine
+from dfm_flax.tasks.compression.settings import make_machine
 
 _POSITIONS = 4_096
 

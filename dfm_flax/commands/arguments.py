@@ -30,7 +30,7 @@ def positive(text: str) -> float:
 def count(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of images, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 1 or more")
     return value
 
 

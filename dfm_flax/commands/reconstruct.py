@@ -40,9 +40,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     if options.images or options.split:
         raise UsageError(f"{options.workdir} is a run of compression: no --images, no --split")
-    from dfm_flax.tasks import compress
+    from dfm_flax.tasks.reconstruct import reconstruct
 
-    for path in compress.reconstruct(options.workdir, out, options.scale, options.size):
+    for path in reconstruct(options.workdir, out, options.scale, options.size):
         print(path)
     return 0
 

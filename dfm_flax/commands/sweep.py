@@ -2,8 +2,9 @@
 
 Trains a run for each cell of a grid: the config has, beside what a run needs, a section `grid`
 with a list of values for some of its settings, and a cell for each combination. All seeds and
-images of a cell are one vmapped step. The same command goes on with a sweep that was stopped
-or killed: finished cells are skipped, the one under way goes on from its newest checkpoint.
+images of a cell are one vmapped step, and so are the cells of compression that differ in numbers
+only: rates, b1, b2, variances. The same command goes on with a sweep that was stopped
+or killed: finished cells are skipped, those under way go on from their newest checkpoints.
 
 Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
 --config.grid.model.depth=2,3,4. Going on with other settings is refused.
@@ -21,7 +22,7 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 import argparse
 from pathlib import Path
 
-from dfm_flax.commands.arguments import shard
+from dfm_flax.commands.arguments import count, shard
 from dfm_flax.commands.tables import print_table
 from dfm_flax.errors import UsageError
 
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="FILE", help="Python file with get_config()"
     )
     parser.add_argument("--workdir", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--together",
+        type=count,
+        default=16,
+        metavar="N",
+        help="train up to N cells side by side (default 16; 1: one after the other)",
+    )
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--cell", type=int, metavar="I", help="only this cell, counted from 0")
     part.add_argument(
@@ -60,14 +68,14 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     cells = sweep.cells
     if options.shard:
-        first, count = options.shard
-        cells = cells[first::count]
+        first, parts = options.shard
+        cells = cells[first::parts]
     if options.cell is not None:
         if not 0 <= options.cell < len(cells):
             raise UsageError(f"--cell {options.cell}: there are cells 0 to {len(cells) - 1}")
         cells = [cells[options.cell]]
     sweep.start()
-    failures = running.run_cells(sweep, cells)
+    failures = running.run_cells(sweep, cells, options.together)
     sweep.write_table()
     if rows := summarize(sweep):
         print_table(rows)

@@ -1,41 +1,43 @@
-"""Training the cells of a sweep, one after the other."""
+"""Training the cells of a sweep: side by side what agrees in shapes, the rest in order."""
 
 import logging
 from collections.abc import Sequence
 
 import jax
-from ml_collections import ConfigDict
 
+from dfm_flax import config as configs
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.runs import Busy
 from dfm_flax.sweeps.folder import Sweep
 from dfm_flax.sweeps.grid import Cell
 from dfm_flax.tasks import compress, generate
-from dfm_flax.tasks.generation.settings import check_settings
+from dfm_flax.tasks.compression import settings as compression
+from dfm_flax.tasks.generation import settings as generation
+from dfm_flax.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
 
-# Of each task: what refuses wrong settings, and what trains.
-_TASKS = {
-    "compress": (compress.check_settings, compress.train),
-    "generate": (check_settings, generate.train),
-}
+_CHECKS = {"compress": compression.check_settings, "generate": generation.check_settings}
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
     """Raises UsageError, naming the cell, for settings that no run can have."""
     for cell in cells:
+        task = cell.config.get("task")
         try:
-            _task(cell.config)[0](cell.config)
+            if task not in _CHECKS:
+                raise UsageError(f"config.task={task!r} is not one of {', '.join(_CHECKS)}")
+            _CHECKS[task](cell.config)
         except UsageError as error:
             raise UsageError(f"cell {cell.name}: {error}") from error
 
 
-def run_cells(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, str]:
+def run_cells(sweep: Sweep, cells: Sequence[Cell], together: int) -> dict[str, str]:
     """Trains, or goes on training, those of the cells that are not finished.
 
-    A cell that another process trains is left to it. A cell that fails, such as by a loss that
-    is not finite, does not stop the others. The table is written after each.
+    Cells that differ in numbers only are trained side by side, up to `together` of them. A cell
+    that another process trains is left to it. A cell that fails, such as by a loss that is not
+    finite, does not stop the others. The table is written whenever some are finished.
 
     Returns:
       The message of each cell that failed, by its name.
@@ -44,30 +46,76 @@ def run_cells(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, str]:
       UsageError: settings or input cannot be used.
       DfmError: interrupted; the same call goes on.
     """
-    failures = {}
-    for cell in cells:
-        if sweep.results(cell) is not None:
-            continue
-        log.info("cell %s, of %d", cell.name, len(sweep.cells))
-        try:
-            _task(cell.config)[1](cell.config, sweep.run_of(cell).folder)
-        except Busy:
-            log.info("cell %s: another process trains it", cell.name)
-            continue
-        except DfmError as error:
-            if error.exit_code != 1:  # not this run's failure: asked to stop, or wrong input
-                raise
-            log.error("cell %s: %s", cell.name, error)
-            failures[cell.name] = str(error)
-            continue
-        finally:
-            jax.clear_caches()  # or the programs of all cells stay in memory
-        sweep.write_table()
+    failures: dict[str, str] = {}
+    for group in group_cells(sweep, cells, together):
+        failures |= _run_group(sweep, group)
     return failures
 
 
-def _task(config: ConfigDict):
-    task = config.get("task")
-    if task not in _TASKS:
-        raise UsageError(f"config.task={task!r} is not one of {', '.join(_TASKS)}")
-    return _TASKS[task]
+def group_cells(sweep: Sweep, cells: Sequence[Cell], most: int) -> list[list[Cell]]:
+    """The unfinished cells in groups that can be trained side by side, of at most `most`."""
+    alike: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        if sweep.results(cell) is None:
+            alike.setdefault(_what_must_agree(sweep, cell), []).append(cell)
+    return [
+        group[first : first + most]
+        for group in alike.values()
+        for first in range(0, len(group), most)
+    ]
+
+
+def _what_must_agree(sweep: Sweep, cell: Cell) -> tuple:
+    if cell.config.task != "compress":
+        return (cell.index,)
+    shapes = {
+        key: value
+        for key, value in configs.flatten(cell.config).items()
+        if key not in compression.MAY_DIFFER
+    }
+    step = Checkpoints(sweep.run_of(cell).checkpoints, read_only=True).newest_step()
+    return (step, *shapes.items())
+
+
+def _run_group(sweep: Sweep, cells: list[Cell]) -> dict[str, str]:
+    """Trains cells side by side; if that does not go well, half of them and then the others.
+
+    So the cells that fail, or that another process trains, are found, and the others go on side
+    by side, from their newest checkpoints.
+    """
+    cells = [
+        cell
+        for cell in cells
+        if sweep.results(cell) is None and not sweep.run_of(cell).busy()  # by now
+    ]
+    if not cells:
+        return {}
+    names = ", ".join(cell.name for cell in cells)
+    log.info("training %d of %d cells: %s", len(cells), len(sweep.cells), names)
+    try:
+        _train(sweep, cells)
+    except DfmError as error:
+        if error.exit_code != 1 and not isinstance(error, Busy):
+            raise  # not these runs' failure: asked to stop, or wrong input
+        if len(cells) > 1:
+            log.warning("%s; the cells are trained in two halves", error)
+            half = len(cells) // 2
+            return _run_group(sweep, cells[:half]) | _run_group(sweep, cells[half:])
+        if isinstance(error, Busy):
+            log.info("cell %s: another process trains it", cells[0].name)
+            return {}
+        log.error("cell %s: %s", cells[0].name, error)
+        return {cells[0].name: str(error)}
+    finally:
+        jax.clear_caches()  # or the programs of all cells stay in memory
+    sweep.write_table()
+    return {}
+
+
+def _train(sweep: Sweep, cells: list[Cell]) -> None:
+    folders = [sweep.run_of(cell).folder for cell in cells]
+    if cells[0].config.task == "compress":
+        compress.train_side_by_side([cell.config for cell in cells], folders)
+    else:
+        (cell,), (folder,) = cells, folders
+        generate.train(cell.config, folder)

@@ -1,8 +1,12 @@
 """Compression as in the thesis: overfit one machine to one image, many of them at once."""
 
 import contextlib
+import dataclasses
+import functools
+import itertools
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,76 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from dfm_flax import cluster
-from dfm_flax import config as configs
-from dfm_flax.data.images import write_image
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
-from dfm_flax.errors import UsageError, one_line
-from dfm_flax.fourier import FourierMachine
+from dfm_flax.errors import UsageError
 from dfm_flax.fourier.series import evaluation
 from dfm_flax.metrics.distortion import psnr_of_loss
-from dfm_flax.runs import Run
-from dfm_flax.tasks.inputs import make_jobs, open_images, start, stored_images
-from dfm_flax.tasks.rendering import render
-from dfm_flax.tasks.results import evaluate
-from dfm_flax.training.checkpoints import Checkpoints
+from dfm_flax.tasks.compression.run import CompressionRun
+from dfm_flax.tasks.compression.settings import NUMBERS
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
-from dfm_flax.training.observing import OPERATIONS, performance
-from dfm_flax.training.optimizers import make_optimizer, make_schedule
+from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.profiling import Profile
+from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import check_divides, make_step, over_machines, shard
+from dfm_flax.training.step import StepFn, check_divides, make_step, over_machines, shard
 
 log = logging.getLogger(__name__)
-
-# What a config must have, each with a value of the right type.
-SETTINGS = {
-    "task": "compress",
-    "seeds": (0, 1),
-    "data.images": ("a.png", "b.png"),
-    "data.resize": 0,
-    "data.crop": (400, 400),
-    "model.depth": 4,
-    "model.width": 9,
-    "model.max_frequencies": (1, 1, 1),
-    "model.variances": (0.1, 0.1, 0.1),
-    "model.additive": False,
-    "model.normalize": False,
-    "model.residual": True,
-    "model.extent": 1.0,
-    "optimizer.name": "adam",
-    "optimizer.b1": 0.9,
-    "optimizer.b2": 0.999,
-    "optimizer.learning_rate": 1e-4,
-    "optimizer.final_learning_rate": 0.0,
-    "optimizer.schedule": "constant",
-    "optimizer.warmup_steps": 0,
-    "training.num_steps": 1000,
-    "training.batch_size": 64,
-    "training.sampling": "uniform",
-    "training.log_every": 100,
-    "training.checkpoint_every": 100,
-    "training.keep_checkpoints": 2,
-}
-SETTINGS_OF_SOAP = {"optimizer.refresh_every": 20}
-
-
-def check_settings(config: ConfigDict) -> None:
-    """Raises UsageError unless a config has all settings of compression, no others, and sense."""
-    configs.check(config, "config", SETTINGS, SETTINGS_OF_SOAP)
-    make_machine(config, channels=3)
-    make_optimizer(config.optimizer, config.training.num_steps)
-
-
-def make_machine(config: ConfigDict, channels: int) -> FourierMachine:
-    """The machine of a config's `model` section; UsageError if its settings make no sense."""
-    try:
-        return FourierMachine(channels=channels, **config.model)
-    except ValueError as error:
-        raise UsageError(f"config.model: {one_line(error)}") from error
 
 
 def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "uniform"):
@@ -102,16 +53,24 @@ def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "unif
     return loss
 
 
-def initial_state(model: nn.Module, optimizer, seeds: list[int]) -> TrainState:
+def initial_state(model: nn.Module, optimizer, seeds: Sequence[int]) -> TrainState:
     """The stacked states of one model a seed, each as it would be alone."""
+    return jax.tree.map(np.array, _create_all(model, optimizer, np.array(seeds, np.uint32)))
 
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _create_all(model: nn.Module, optimizer, seeds: jax.Array) -> TrainState:
     def create(seed):
         init_rng, step_rng = jax.random.split(jax.random.PRNGKey(seed))
         params = model.init(init_rng, jnp.zeros((1, 2)))["params"]
         return TrainState.create(step_rng, params, optimizer)
 
-    create_all = jax.vmap(create, out_axes=TrainState.of_machines())
-    return jax.tree.map(np.array, jax.jit(create_all)(np.array(seeds, np.uint32)))
+    return jax.vmap(create, out_axes=TrainState.of_machines())(seeds)
+
+
+def machine_params(state: TrainState, index: int):
+    """The parameters of one machine of a stacked state."""
+    return jax.tree.map(lambda leaf: leaf[index], state.params)
 
 
 def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
@@ -130,124 +89,93 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or input cannot be used.
     """
-    check_settings(config)
-    training = config.training
-    schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
-    check_divides(training.batch_size, jax.device_count())
-    optimizer = make_optimizer(config.optimizer, training.num_steps)
-    run = Run(workdir)
-    checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
-    images = open_images(run, config)
-    machine = make_machine(config, images[0].pixels.shape[-1])
-    loss = reconstruction_loss(machine, training.batch_size, training.sampling)
-    step = over_machines(make_step(loss, optimizer))
-    jobs = make_jobs(images, config.seeds)
-    state = initial_state(machine, optimizer, [job.seed for job in jobs])
-    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(jobs)
-    log.info("%s: %d machine(s) of %d weights", run.folder, len(jobs), weights)
-    log.info("Fourier series by %s", evaluation())
-    names = [job.name for job in jobs]
-    target = Target.stack([job.image.pixels for job in jobs])
-    if not cluster.is_writer():
-        train_loop(step, state, target, schedule, checkpoints, names=names)
-        return []
-
-    with run.lock():
-        # Only now, so that settings that turned out wrong can be corrected.
-        start(run, config, images)
-        from dfm_flax.training.writers import create_writers
-
-        writer, tensorboard = create_writers(run.folder)
-        on_log = _make_on_log(config, names, weights, writer, tensorboard)
-        profile = Profile(run.folder, profile_steps) if profile_steps else None
-        with contextlib.closing(checkpoints), contextlib.closing(writer):
-            begin = time.perf_counter()
-            state, history = train_loop(
-                step,
-                state,
-                target,
-                schedule,
-                checkpoints,
-                names=names,
-                on_log=on_log,
-                profile=profile,
-            )
-            log.info("trained for %.0f s", time.perf_counter() - begin)
-            results, steps = [], int(state.step)
-            bar = tqdm(jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
-            for i, job in enumerate(bar):
-                curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
-                entry, picture = evaluate(run, machine, job, machine_params(state, i), curve, steps)
-                results.append(entry)
-                tensorboard.write_images(steps, {job.name: picture[None]})
-        run.write_results(results)
-    return results
+    return train_side_by_side([config], [workdir], profile_steps)
 
 
-def _make_on_log(config: ConfigDict, names: list[str], weights: int, writer, tensorboard):
-    rate = make_schedule(config.optimizer, config.training.num_steps)
-    pixels = len(names) * config.training.batch_size
+def train_side_by_side(
+    configs: Sequence[ConfigDict], workdirs: Sequence[str | Path], profile_steps: int = 0
+) -> list[dict]:
+    """`train` of several runs at once, all of their machines in one vmapped step.
 
-    def on_log(progress: Progress) -> dict[str, str]:
-        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
-        steps_left = config.training.num_steps - progress.step
-        tensorboard.write_scalars(
-            progress.step,
-            {f"psnr/{name}": psnr for name, psnr in zip(names, psnrs, strict=True)}
-            | performance(progress, pixels, OPERATIONS * weights * pixels),
-        )
-        scalars = {
-            "loss": float(np.mean(progress.losses)),
-            "psnr": float(np.mean(psnrs)),
-            "learning_rate": float(rate(progress.step - 1)),
-            "steps_per_second": progress.steps_per_second,
-            "minutes_left": steps_left / progress.steps_per_second / 60,
-        }
-        writer.write_scalars(progress.step, scalars)
-        return {"psnr": f"{np.mean(psnrs):.2f} dB"}
-
-    return on_log
-
-
-def reconstruct(
-    workdir: str | Path,
-    out: str | Path,
-    scale: float = 1.0,
-    size: tuple[int, int] | None = None,
-) -> list[Path]:
-    """Renders the machines of a run from its newest checkpoint, at any size.
+    Each folder becomes what it would become alone, to float tolerance, and its run can go on
+    alone, or side by side with others that are at the same step. What stops one stops all.
 
     Args:
-      out: folder that gets NAME_WIDTHxHEIGHT.png for each machine, with as many levels
-        as its training image has.
-      scale: size relative to the training image, where `size` is not given.
-      size: (height, width) in pixels.
+      configs: they differ in `settings.MAY_DIFFER` at most.
 
     Returns:
-      The files written.
+      The entries of all, one run's after the other's.
     """
-    run = Run(workdir)
-    config = run.config()
-    configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
-    jobs = make_jobs(stored_images(run), config.seeds)
-    machine = make_machine(config, jobs[0].image.pixels.shape[-1])
-    optimizer = make_optimizer(config.optimizer, config.training.num_steps)
-    template = initial_state(machine, optimizer, [job.seed for job in jobs])
-    with contextlib.closing(Checkpoints(run.checkpoints, read_only=True)) as checkpoints:
-        restored = checkpoints.restore_newest(template)
-    if restored is None:
-        raise UsageError(f"{run.folder}: no checkpoint yet; train first")
-    state, _ = restored
-    paths = []
-    for i, job in enumerate(jobs):
-        height, width = size or [max(1, round(n * scale)) for n in job.image.pixels.shape[:2]]
-        path = Path(out) / f"{job.name}_{width}x{height}.png"
-        picture = render(machine, machine_params(state, i), height, width)
-        write_image(path, picture, job.image.levels)
-        paths.append(path)
-    return paths
+    runs = [CompressionRun(*both) for both in zip(configs, workdirs, strict=True)]
+    training = configs[0].training
+    schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
+    check_divides(training.batch_size, jax.device_count())
+    loss = reconstruction_loss(runs[0].machine, training.batch_size, training.sampling)
+    step, numbers = _step_of_all(loss, runs)
+    optimizer = make_optimizer(configs[0].optimizer, training.num_steps)
+    ends = itertools.accumulate((len(run.jobs) for run in runs), initial=0)
+    parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    state = TrainState.concatenate(
+        [initial_state(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
+    )
+    target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
+    alone, writes = len(runs) == 1, cluster.is_writer()
+    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
+    where = runs[0].folder if alone else runs[0].folder.parent
+    log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
+    log.info("Fourier series by %s", evaluation())
+
+    def on_log(progress: Progress) -> dict[str, str]:
+        for run, part in zip(runs, parts, strict=True):
+            run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
+        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        return {"psnr": f"{np.mean(psnrs):.2f} dB"}
+
+    with contextlib.ExitStack() as stack:
+        for run in runs if writes else ():
+            # Only now, so that settings that turned out wrong can be corrected.
+            stack.enter_context(run.writing(None if alone else run.folder.name))
+        begin = time.perf_counter()
+        state, history = train_loop(
+            step,
+            state,
+            (target, numbers),
+            schedule,
+            SideBySide([run.checkpoints for run in runs], parts),
+            names=[
+                job.name if alone else f"{run.folder.name}/{job.name}"
+                for run in runs
+                for job in run.jobs
+            ],
+            on_log=on_log,
+            profile=Profile(runs[0].folder, profile_steps) if profile_steps and writes else None,
+        )
+        if not writes:
+            return []
+        log.info("trained for %.0f s", time.perf_counter() - begin)
+        entries = []
+        for run, part in zip(runs, parts, strict=True):
+            curves = [(at, losses[part]) for at, losses in history]
+            entries += run.measure(state.machines(part), curves)
+    return entries
 
 
-def machine_params(state: TrainState, index: int):
-    """The parameters of one machine of a stacked state."""
-    return jax.tree.map(lambda leaf: leaf[index], state.params)
+def _step_of_all(loss, runs: Sequence[CompressionRun]) -> tuple[StepFn, dict[str, np.ndarray]]:
+    """The step of all machines of all runs, on (target, numbers), and these numbers [machines].
+
+    They are those of the optimiser that differ from run to run. What is the same stays a
+    constant, so that a run alone has the bits that it would have without the others' numbers.
+    """
+    optimizer, num_steps = runs[0].config.optimizer, runs[0].config.training.num_steps
+    numbers = {
+        name: np.array([run.config.optimizer[name] for run in runs for _ in run.jobs], np.float32)
+        for name in NUMBERS
+        if len({run.config.optimizer[name] for run in runs}) > 1
+    }
+
+    def step(state: TrainState, data):
+        target, own = data
+        own_optimizer = make_optimizer(ConfigDict({**optimizer, **own}), num_steps)
+        return make_step(loss, own_optimizer)(state, target)
+
+    return over_machines(step), numbers

@@ -15,7 +15,7 @@ from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.reports import codecs
-from dfm_flax.tasks.compress import make_machine
+from dfm_flax.tasks.compression.settings import make_machine
 from dfm_flax.tasks.encoding.plan import min_bytes, plan, weight_bits
 from dfm_flax.tasks.encoding.rounding import Rounding, decoded
 from dfm_flax.tasks.encoding.training import train

@@ -124,14 +124,13 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
         start(run, config, images)
-        from dfm_flax.training.writers import create_writers
+        from dfm_flax.training.writers import open_writers
 
-        writer, tensorboard = create_writers(run.folder)
-        on_log = _make_on_log(
-            config, figures, rates, model, images, sum(weights.values()), writer, tensorboard
-        )
         profile = Profile(run.folder, profile_steps) if profile_steps else None
-        with contextlib.closing(checkpoints), contextlib.closing(writer):
+        with contextlib.closing(checkpoints), open_writers(run.folder) as (writer, tensorboard):
+            on_log = _make_on_log(
+                config, figures, rates, model, images, sum(weights.values()), writer, tensorboard
+            )
             begin = time.perf_counter()
             state, _ = train_loop(
                 step,

@@ -16,6 +16,7 @@ from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.profiling import Profile
+from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.step import first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def train(
     state: _State,
     data: Any,
     schedule: Schedule,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | SideBySide,
     *,
     names: Sequence[str],
     on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
@@ -181,7 +182,7 @@ def _agreed(request: signal.Signals | None) -> signal.Signals | None:
     return signal.Signals(number) if number else None
 
 
-def _resume(state: _State, checkpoints: Checkpoints) -> tuple[_State, History]:
+def _resume(state: _State, checkpoints: Checkpoints | SideBySide) -> tuple[_State, History]:
     """All processes go on from what process 0 finds, though they may see other files."""
     history: History = []
     if cluster.is_writer() and (restored := checkpoints.restore_newest(state)):
@@ -190,7 +191,9 @@ def _resume(state: _State, checkpoints: Checkpoints) -> tuple[_State, History]:
     return cluster.from_writer(state), history
 
 
-def _check_finite(first_bad, finite: bool, done: int, names, checkpoints: Checkpoints) -> None:
+def _check_finite(
+    first_bad, finite: bool, done: int, names, checkpoints: Checkpoints | SideBySide
+) -> None:
     if finite and (first_bad < 0).all():
         return
     if cluster.is_writer():

@@ -7,6 +7,20 @@ from dfm_flax.errors import UsageError
 from dfm_flax.training.soap import soap
 
 
+def check_optimizer(config: ConfigDict, num_steps: int) -> None:
+    """Raises UsageError for a section `optimizer` that makes no sense."""
+    warmup = config.warmup_steps
+    if config.learning_rate <= 0 or config.final_learning_rate < 0 or warmup < 0:
+        raise UsageError(
+            "optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0"
+        )
+    if warmup >= num_steps:
+        raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
+    if not all(0 <= decay < 1 for decay in (config.b1, config.b2)):
+        raise UsageError(f"optimizer: b1={config.b1}, b2={config.b2} must be from 0 to below 1")
+    make_optimizer(config, num_steps)
+
+
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """The learning rate at each step.
 
@@ -15,12 +29,6 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     from 0.
     """
     peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
-    if peak <= 0 or final < 0 or warmup < 0:
-        raise UsageError(
-            "optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0"
-        )
-    if warmup >= num_steps:
-        raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
     decay_steps = num_steps - warmup
     schedules = {
         "constant": lambda: optax.constant_schedule(peak),
@@ -42,7 +50,10 @@ def slowed(rate: optax.Schedule, ratios: tuple[float, float], num_steps: int) ->
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """The optimiser `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`."""
+    """The optimiser `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`.
+
+    The rates and b1, b2 may be arrays, also traced ones; `check_optimizer` is for numbers.
+    """
     return _with_rate(config, make_schedule(config, num_steps))
 
 
@@ -60,18 +71,12 @@ def make_grouped_optimizer(
 
 
 def _with_rate(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
+    decays = {"b1": config.b1, "b2": config.b2}
     optimizers = {
-        "adam": lambda: optax.adam(rate, **_decays(config)),
-        "soap": lambda: soap(rate, **_decays(config), refresh_every=_refresh_every(config)),
+        "adam": lambda: optax.adam(rate, **decays),
+        "soap": lambda: soap(rate, **decays, refresh_every=_refresh_every(config)),
     }
     return _choose("optimizer.name", config.name, optimizers)()
-
-
-def _decays(config: ConfigDict) -> dict[str, float]:
-    decays = {"b1": config.b1, "b2": config.b2}
-    if not all(0 <= decay < 1 for decay in decays.values()):
-        raise UsageError(f"optimizer: b1={config.b1}, b2={config.b2} must be from 0 to below 1")
-    return decays
 
 
 def _refresh_every(config: ConfigDict) -> int:

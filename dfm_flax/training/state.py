@@ -1,10 +1,12 @@
 """The one struct that training carries from step to step."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -35,3 +37,14 @@ class TrainState:
     def of_machines(cls) -> "TrainState":
         """The axes of `jax.vmap` for many models trained at once: all but the step."""
         return cls(step=None, rng=0, params=0, opt_state=0)  # type: ignore[arg-type]
+
+    def machines(self, which: slice) -> "TrainState":
+        """Some of many models trained at once."""
+        return jax.tree.map(lambda leaf: leaf[which] if leaf.ndim else leaf, self)
+
+    @classmethod
+    def concatenate(cls, states: Sequence["TrainState"]) -> "TrainState":
+        """Many models at once from parts of them, NumPy arrays; all are at the same step."""
+        return jax.tree.map(
+            lambda *leaves: np.concatenate(leaves) if leaves[0].ndim else leaves[0], *states
+        )

@@ -3,21 +3,40 @@
 clu needs TensorFlow, which takes seconds to import: import this file only to train.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from dfm_flax.errors import DfmError, one_line
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from clu import metric_writers
+from clu import asynclib, metric_writers
 
 
-def create_writers(folder: Path) -> tuple[metric_writers.MetricWriter, metric_writers.MetricWriter]:
+@contextlib.contextmanager
+def open_writers(
+    folder: Path, name: str | None = None
+) -> Iterator[tuple[metric_writers.MetricWriter, metric_writers.MetricWriter]]:
     """A writer to both TensorBoard (files in `folder`) and the log, and one to TensorBoard alone.
 
-    The second is for what is too much to read line by line. Both write in the background;
-    closing the first closes all.
+    The second is for what is too much to read line by line. Both write in the background.
+
+    Args:
+      name: marks the lines of the log, where several runs write.
+
+    Raises:
+      DfmError: a file cannot be written, as on a full disk.
     """
     tensorboard = metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))
-    both = metric_writers.MultiWriter([tensorboard, metric_writers.LoggingWriter()])
-    return both, tensorboard
+    both = metric_writers.MultiWriter([tensorboard, metric_writers.LoggingWriter(name)])
+    try:
+        with contextlib.closing(both):
+            yield both, tensorboard
+    except asynclib.AsyncError as error:
+        raise DfmError(
+            f"{folder}: TensorBoard's files cannot be written ({one_line(error)[:300]}); "
+            "the checkpoints are kept. When that is cured, the same command goes on"
+        ) from error

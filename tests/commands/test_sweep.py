@@ -148,18 +148,29 @@ def test_two_processes_with_the_same_command_share_the_cells(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cell_that_diverges_is_told_and_the_others_are_finished(capsys, tmp_path):
-    arguments = (
-        *SMALL[:-2],
-        "--config.grid.model.depth=2",
-        "--config.grid.model.width=2,3",
-        "--config.model.variances=1e-2,1e-2,1e80",  # weights beyond float32
-        f"--workdir={tmp_path}",
+def test_a_cell_that_diverges_is_told_and_the_others_are_finished_side_by_side(
+    capsys, caplog, tmp_path
+):
+    config = tmp_path / "variances.py"
+    config.write_text(
+        "from ml_collections import ConfigDict\n"
+        "from dfm_flax.config import load_config\n"
+        "def get_config():\n"
+        "    config = load_config('configs/compress.py').unlock()\n"
+        "    variances = (2e-5,), (1e-4,), (1e-2, 1e-2, 1e80)  # weights beyond float32\n"
+        "    config.grid = ConfigDict({'model': {'variances': variances}})\n"
+        "    return config\n"
     )
-    assert main(["sweep", *arguments, "--cell=1"]) == 1
+    small = [text for text in SMALL[1:] if "grid" not in text]
+    arguments = [f"--config={config}", *small, f"--workdir={tmp_path / 'sweep'}"]
+    assert main(["sweep", *arguments]) == 1
+    assert caplog.text.count("the cells are trained in two halves") == 2  # 0 1 2, and 1 2
     out = capsys.readouterr().out
-    assert "missing: 0_depth=2_width=2, 1_depth=2_width=3" in out
-    assert "failed: 1_depth=2_width=3: loss of astronaut_seed0 at step" in out
+    assert "missing: 2_variances=0.01-0.01-1e+80\n" in out
+    assert "failed: 2_variances=0.01-0.01-1e+80: loss of astronaut_seed0 at step" in out
+    rows = read(tmp_path / "sweep" / "table.csv")
+    assert [(row["cell"], row["steps"]) for row in rows] == [("0", "60"), ("1", "60")]
+    assert rows[0]["mse"] != rows[1]["mse"]
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 
@@ -39,6 +40,59 @@ def test_machines_trained_together_are_those_trained_alone(tiny, tmp_path):
         )
         assert alone["name"] == together[index]["name"]
         assert together[index]["psnr"] == pytest.approx(alone["psnr"], abs=0.02)
+
+
+DIFFERENT = (
+    ("optimizer.learning_rate=3e-3", "model.variances=2e-5", "model.normalize=False"),
+    ("optimizer.learning_rate=1e-3", "optimizer.b1=0.8", "optimizer.b2=0.99"),
+    (
+        "model.variances=1e-2,2e-2,1e-2",
+        "model.normalize=True",
+        "optimizer.final_learning_rate=1e-3",
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "settings"),
+    [
+        (3, ("name=adam", "schedule=linear")),
+        (2, ("name=soap", "schedule=cosine", "warmup_steps=4")),
+    ],
+)
+def test_runs_that_differ_in_numbers_are_side_by_side_what_they_are_alone(
+    tiny, tmp_path, count, settings
+):
+    base = ("seeds=0,1", "model.depth=2", "training.num_steps=40")
+    configs = []
+    for changes in DIFFERENT[:count]:
+        made = config(tiny)
+        made.unlock().optimizer.refresh_every = 5
+        override(made, [*base, *(f"optimizer.{setting}" for setting in settings), *changes])
+        configs.append(made)
+    folders = [tmp_path / str(i) for i in range(count)]
+    entries = compress.train_side_by_side(configs, folders)
+    curves = []
+    for i, (made, folder) in enumerate(zip(configs, folders, strict=True)):
+        own = entries[2 * i : 2 * i + 2]
+        assert json.loads((folder / "results.json").read_text()) == own
+        alone = compress.train(made, tmp_path / "alone" / str(i))
+        assert [entry["name"] for entry in own] == [entry["name"] for entry in alone]
+        psnrs = [[entry["psnr"] for entry in result] for result in (own, alone)]
+        np.testing.assert_allclose(*psnrs, atol=0.02)
+        curves.append(curve(tmp_path / "alone" / str(i)))
+        np.testing.assert_allclose(curve(folder), curves[-1], rtol=1e-3)
+    for a, b in itertools.combinations(curves, 2):
+        assert np.abs(a[-1] / b[-1] - 1).max() > 0.01  # the numbers make that difference
+    # Each is a run as any: finished, alone it only measures again, with the same results.
+    assert compress.train(configs[1], folders[1]) == entries[2:4]
+
+
+def curve(workdir):
+    newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    progress = json.loads(next((newest / "progress").iterdir()).read_text())
+    return np.array([losses for _, losses in progress["history"]])
 
 
 @pytest.mark.slow

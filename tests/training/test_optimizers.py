@@ -3,7 +3,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
-from dfm_flax.training.optimizers import make_optimizer, make_schedule
+from dfm_flax.training.optimizers import check_optimizer, make_schedule
 
 
 def settings(**changes):
@@ -56,4 +56,4 @@ def test_warm_up_rises_to_the_rate_and_then_decays_to_the_end():
 )
 def test_settings_that_cannot_be_used_are_refused(changes, message):
     with pytest.raises(UsageError, match=message):
-        make_optimizer(settings(**changes), 100)
+        check_optimizer(settings(**changes), 100)

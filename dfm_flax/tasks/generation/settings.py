@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError
 from dfm_flax.models.mlp import ACTIVATIONS
+from dfm_flax.training.optimizers import check_optimizer
 
 # Each with a value of the right type.
 _COMMON = {
@@ -83,6 +84,7 @@ def check_settings(config: ConfigDict) -> None:
         _of(known, "loss.likelihood", {"bernoulli": {}, "gaussian": {}})
         if known["model.latents"] != "encoder":
             raise UsageError("a VAE has an encoder: use --config.model.latents=encoder")
+    check_optimizer(config.optimizer, config.training.num_steps)
 
 
 def _of(known: dict[str, Any], setting: str, choices: dict[str, dict[str, Any]]) -> dict:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dfm_flax.data.images import Image
-from dfm_flax.tasks.compress import make_machine
+from dfm_flax.tasks.compression.settings import make_machine
 from dfm_flax.tasks.encoding.plan import plan
 from dfm_flax.tasks.encoding.training import _identity, train
 from dfm_flax.training import loop
