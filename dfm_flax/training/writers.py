@@ -3,13 +3,13 @@
 clu needs TensorFlow, which takes seconds to import: import this file only to train.
 """
 
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+from dfm_flax import tensorflow_log
 
-from clu import metric_writers
+tensorflow_log.silence()
+
+from clu import metric_writers  # noqa: E402
 
 
 def create_writers(folder: Path) -> tuple[metric_writers.MetricWriter, metric_writers.MetricWriter]:
