@@ -71,19 +71,19 @@ class Contender:
         self._data = replicate(data)
         start = initial_state(self.model, optimizer, [seed])
         self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
-        self._state, self._end = replicate(start), num_steps
+        self.state, self._end = replicate(start), num_steps
         self.steps, self.seconds, self.curve = 0, 0.0, []
 
     def turn(self, num_steps: int) -> None:
         count = min(num_steps, self._end - self.steps)
         clock = time.perf_counter()
-        self._state, *others = self._train_steps(self._state, self._data, np.int32(count))
-        jax.block_until_ready((self._state, others))
+        self.state, *others = self._train_steps(self.state, self._data, np.int32(count))
+        jax.block_until_ready((self.state, others))
         self.seconds += time.perf_counter() - clock
         self.steps += count
 
     def look(self, image: np.ndarray) -> float:
-        params = jax.tree.map(lambda leaf: leaf[0], first_replica(self._state).params)
+        params = jax.tree.map(lambda leaf: leaf[0], first_replica(self.state).params)
         picture = np.rint(render(self.model, params, *image.shape[:2]) * 255) / 255
         quality = psnr(image, picture) if np.isfinite(picture).all() else float("nan")
         self.curve.append((round(self.seconds, 2), round(quality, 3)))
@@ -117,7 +117,7 @@ def contenders(weights: int) -> list[Contender]:
             Contender(
                 f"siren {rate:g}",
                 Siren(5, siren_width),
-                functools.partial(_adam_cosine, rate),
+                functools.partial(adam_cosine, rate),
                 best.training.batch_size,
                 best.training.sampling,
             )
@@ -154,7 +154,7 @@ def ablations(weights: int) -> list[Contender]:
     ]
 
 
-def _adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
+def adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
     warmup = min(100, num_steps // 10)
     return optax.adam(optax.warmup_cosine_decay_schedule(0, rate, warmup, num_steps))
 

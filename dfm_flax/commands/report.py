@@ -19,17 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dfm", nargs="+", type=Path, required=True, metavar="DIR", help="folders of .dfm files"
     )
+    parser.add_argument(
+        "--coin", type=Path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
+    )
     parser.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.commands.tables import print_table
-    from dfm_flax.reports.page import bd_table, write_page
+    from dfm_flax.reports.page import bd_table, coin_table, write_page
     from dfm_flax.tasks.comparison import OURS, compare
 
-    comparisons = compare(options.images, options.dfm)
+    comparisons = compare(options.images, options.dfm, options.coin)
     write_page(options.out, comparisons, OURS)
     print("BD-rate of the .dfm files in percent (negative: smaller at equal PSNR)")
     print_table(bd_table(comparisons, OURS))
+    against_coin = coin_table(comparisons, OURS)
+    if against_coin:
+        print("the rate of the .dfm files at COIN's PSNR")
+        print_table(against_coin)
     print(options.out)
     return 0

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from dfm_flax.data.images import to_pillow
 from dfm_flax.files import atomic_path
 from dfm_flax.reports.rate_distortion import (
+    COIN,
     COIN_ON_KODAK,
     Comparison,
     Point,
     bd_rate,
     frontier,
     mean_curve,
+    rate_at,
 )
 
 _CROP = (256, 384)  # height and width of what is shown, at most
@@ -50,6 +52,7 @@ def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note:
         "<h2>Rate at equal PSNR</h2><p>BD-rate: by how many percent a file is smaller (negative) "
         "than that of the codec above, on average over the PSNRs that both reach.</p>",
         _table(bd_table(comparisons, ours)),
+        *_against_coin(comparisons, ours),
         "<h2>At equal size</h2>",
         *map(_pictures, comparisons),
         "</html>",
@@ -60,9 +63,9 @@ def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note:
 
 def bd_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]:
     """BD-rate of ours to each codec in percent: a row an image, and the mean of those known."""
-    others = [name for name in comparisons[0].points if name != ours]
+    others = [name for name in _codecs(comparisons) if name != ours]
     rates = [
-        {name: bd_rate(one.points[name], one.points[ours]) for name in others}
+        {name: bd_rate(one.points.get(name, []), one.points[ours]) for name in others}
         for one in comparisons
     ]
     means = {}
@@ -76,20 +79,68 @@ def bd_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]:
     ]
 
 
+def coin_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]:
+    """Our rate at COIN's PSNRs: those published, for Kodak images, and those trained here."""
+    rows = []
+    if _all_of_kodak(comparisons):
+        mean = [Point(*point) for point in _mean_curve([one.points[ours] for one in comparisons])]
+        rows += [
+            _against("published mean of 24", Point(bpp, quality, np.nan), mean)
+            for bpp, quality in COIN_ON_KODAK
+        ]
+    return rows + [
+        _against(one.name, point, one.points[ours])
+        for one in comparisons
+        for point in one.points.get(COIN, [])
+    ]
+
+
+def _against(name: str, point: Point, curve: list[Point]) -> dict[str, Any]:
+    rate = rate_at(curve, point.psnr)
+    known = np.isfinite(rate)
+    return {
+        "image": name,
+        "PSNR": f"{point.psnr:.2f}",
+        "COIN's bpp": f"{point.bpp:.3f}",
+        "bpp": f"{rate:.3f}" if known else None,
+        "change": 100 * (rate / point.bpp - 1) if known else None,
+    }
+
+
+def _codecs(comparisons: list[Comparison]) -> list[str]:
+    return list(dict.fromkeys(name for one in comparisons for name in one.points))
+
+
+def _all_of_kodak(comparisons: list[Comparison]) -> bool:
+    return all(one.name.startswith("kodim") for one in comparisons)
+
+
+def _mean_curve(curves: list[list[Point]]) -> list[tuple[float, float, float]]:
+    """Rate, and means of PSNR and MS-SSIM, over the rates that all curves have."""
+    low = max(min(point.bpp for point in curve) for curve in curves)
+    high = min(max(point.bpp for point in curve) for curve in curves)
+    if low > high:
+        return []
+    rates = np.geomspace(low, high, 40) if low < high else np.array([low])
+    return [
+        (rate, *means)
+        for rate, means in zip(rates.tolist(), mean_curve(curves, rates).tolist(), strict=True)
+    ]
+
+
 def _curves(comparisons: list[Comparison]) -> str:
     figure = Figure(figsize=(12, 5), layout="constrained")
     axes = figure.subplots(1, 2)
-    for name in comparisons[0].points:
-        curves = [frontier(one.points[name]) for one in comparisons]
-        low = max(min(point.bpp for point in curve) for curve in curves)
-        high = min(max(point.bpp for point in curve) for curve in curves)
-        if low > high:
-            continue
-        rates = np.geomspace(low, high, 40) if low < high else np.array([low])
-        means = mean_curve(curves, rates)
-        for column, axis in enumerate(axes):
-            axis.plot(rates, means[:, column], label=name, marker="o" if len(rates) == 1 else "")
-    axes[0].plot(*zip(*COIN_ON_KODAK, strict=True), "k:", label="COIN (24 Kodak images)")
+    for name in _codecs(comparisons):
+        curves = [frontier(one.points[name]) for one in comparisons if name in one.points]
+        label = name if len(curves) == len(comparisons) else f"{name} ({len(curves)} images)"
+        mean = np.array(_mean_curve(curves))
+        for column, axis in enumerate(axes, start=1):
+            if len(mean):
+                marker = "o" if len(mean) == 1 else ""
+                axis.plot(mean[:, 0], mean[:, column], label=label, marker=marker)
+    if _all_of_kodak(comparisons):
+        axes[0].plot(*zip(*COIN_ON_KODAK, strict=True), "k:", label="COIN (24 Kodak images)")
     for axis, label in zip(axes, ("PSNR (dB)", "MS-SSIM"), strict=True):
         axis.set(xlabel="bits per pixel", ylabel=label, xscale="log")
         axis.grid(alpha=0.3)
@@ -97,6 +148,17 @@ def _curves(comparisons: list[Comparison]) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg")
     return file.getvalue()[file.getvalue().index("<svg") :]
+
+
+def _against_coin(comparisons: list[Comparison], ours: str) -> list[str]:
+    rows = coin_table(comparisons, ours)
+    if not rows:
+        return []
+    about = (
+        "Published: Dupont et al. 2021, means over the 24 Kodak images, the curve of all images "
+    )
+    about += "here beside them. Others were trained here on that image, as long as a .dfm file."
+    return ["<h2>Rate at COIN's PSNR</h2>", f"<p>{about}</p>", _table(rows)]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+COIN = "COIN, trained as long"
 # Means over all 24 Kodak images: (bpp, PSNR in dB). Dupont et al., "COIN", 2021
 # (arXiv:2103.03123), figure 2.
 COIN_ON_KODAK = (
@@ -75,6 +76,17 @@ def mean_curve(curves: list[list[Point]], rates: np.ndarray) -> np.ndarray:
         ]
         means.append(np.stack(values, axis=-1))
     return np.mean(means, axis=0)
+
+
+def rate_at(curve: list[Point], quality: float) -> float:
+    """Bits per pixel at which a curve has a PSNR in dB; NaN beyond its ends.
+
+    Between its points a curve is a line over the logarithm of the rate.
+    """
+    best = frontier(curve)
+    logs = np.log([point.bpp for point in best])
+    psnrs = [point.psnr for point in best]
+    return float(np.exp(np.interp(quality, psnrs, logs, left=np.nan, right=np.nan)))
 
 
 def bd_rate(anchor: list[Point], test: list[Point]) -> float:

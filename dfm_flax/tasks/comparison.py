@@ -1,5 +1,6 @@
 """`.dfm` files against other codecs on the same images."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,28 +9,32 @@ from tqdm import tqdm
 
 from dfm_flax.codec import container
 from dfm_flax.data.images import Image, read_image
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.reports.codecs import Coded, codecs
-from dfm_flax.reports.rate_distortion import Comparison, Point, Shown
+from dfm_flax.reports.rate_distortion import COIN, Comparison, Point, Shown
 from dfm_flax.tasks.encoding.rounding import decoded
 from dfm_flax.tasks.inputs import list_files
 
 OURS = "DFM"
 
 
-def compare(sources: Sequence[str], folders: Sequence[Path]) -> list[Comparison]:
+def compare(
+    sources: Sequence[str], folders: Sequence[Path], coin: Path | None = None
+) -> list[Comparison]:
     """Measures `.dfm` files and other codecs, on each image.
 
     Args:
       sources: the original images, see `tasks.inputs.list_files`.
       folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate.
+      coin: a file of `benchmarks.coin`, whose networks of these images take part.
 
     Raises:
       UsageError: an image or file cannot be read, an image has no file in any folder, or a
         file is of another size.
     """
     others = codecs()
+    networks = _read_networks(coin) if coin else []
     files = list_files(list(sources))
     compared = []
     with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
@@ -42,8 +47,22 @@ def compare(sources: Sequence[str], folders: Sequence[Path]) -> list[Comparison]
             for name, codec in others.items():
                 _add(comparison, name, codec(image.pixels), largest=size)
                 bar.update()
+            trained = [Point(**point) for name, point in networks if name == image.name]
+            if trained:
+                comparison.points[COIN] = trained
             compared.append(comparison)
     return compared
+
+
+def _read_networks(file: Path) -> list[tuple[str, dict[str, float]]]:
+    """The name of the image and the point of each network of a file of `benchmarks.coin`."""
+    try:
+        return [
+            (row["image"], {key: float(row[key]) for key in ("bpp", "psnr", "ms_ssim")})
+            for row in json.loads(file.read_text())
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"cannot read {file}: {one_line(error)}") from error
 
 
 def _ours(image: Image, folders: Sequence[Path]) -> list[Coded]:

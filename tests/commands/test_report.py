@@ -32,3 +32,15 @@ def test_a_report(tmp_path, quantised, capsys):
 def test_an_image_without_a_file(tmp_path, capsys):
     assert main(["report", "sample:coffee", "--dfm", str(tmp_path)]) == 2
     assert "no coffee.dfm in" in capsys.readouterr().err
+
+
+def test_files_of_networks_that_cannot_be_read(tmp_path, quantised, capsys):
+    image = quantised("best", 0, height=64, width=96)
+    write(tmp_path / "coded" / "a.dfm", image)
+    write_image(tmp_path / "a.png", render(image.machine, image.params, 64, 96))
+    networks = tmp_path / "coin.json"
+    for text in ("", "[{}]", '[{"image": "a", "bpp": null, "psnr": 1, "ms_ssim": 1}]', "3"):
+        networks.write_text(text)
+        arguments = [str(tmp_path / "a.png"), "--dfm", str(tmp_path / "coded")]
+        assert main(["report", *arguments, "--coin", str(networks)]) == 2
+        assert f"cannot read {networks}" in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""COIN's two smallest networks beside `.dfm` files of half their size, in the same time.
+
+    python -m dfm_flax.benchmarks.coin IMAGE... --steps 5000 --out coin.json
+
+COIN (Dupont et al., "COIN: COmpression with Implicit Neural representations", 2021,
+arXiv:2103.03123) is a SIREN in half precision. Of each image a `.dfm` file of half its rate is
+made first; the SIREN is then trained for as many seconds, its compilation not counted, with
+random batches and a cosine decay, which gets it further in a short time than the authors' 50,000
+steps over all pixels do. Then both are decoded in turns. `dfm report --coin` draws the result.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from dfm_flax.benchmarks.equal_time import Contender, adam_cosine, pace
+from dfm_flax.codec import container
+from dfm_flax.commands.tables import print_table
+from dfm_flax.data.images import read_image
+from dfm_flax.data.positions import Target
+from dfm_flax.files import atomic_path
+from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
+from dfm_flax.models.siren import Siren, siren_num_weights
+from dfm_flax.tasks.encode import Goal, encode
+from dfm_flax.tasks.rendering import render
+from dfm_flax.training.step import first_replica
+
+NETWORKS = (Siren(6, 20), Siren(6, 30))  # 5 hidden layers each
+_BATCH = 6_400
+_DECODINGS = 7
+
+
+def num_bytes(siren: Siren) -> int:
+    """Of a network in half precision, and nothing else."""
+    return 2 * siren_num_weights(siren.depth, siren.width, siren.channels)
+
+
+def train_siren(image: np.ndarray, siren: Siren, seconds: float, rate: float, seed: int):
+    """A network trained for so long on an image [H, W, 3], in half precision: (params, steps)."""
+    optimizer = functools.partial(adam_cosine, rate)
+    runner = Contender("COIN", siren, optimizer, _BATCH, "stratified")
+    data = Target.stack([image])
+    num_steps = max(1, int(pace([runner], data)["COIN"] * seconds))
+    runner.start(num_steps, data, seed)
+    runner.turn(num_steps)
+    params = jax.tree.map(lambda leaf: leaf[0], first_replica(runner.state).params)
+    return jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), params), num_steps
+
+
+def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> dict:
+    """One image, one network, and the `.dfm` file of half its rate."""
+    image = read_image(source)
+    height, width, channels = image.pixels.shape
+    if channels != siren.channels:
+        raise SystemExit(f"{source}: COIN's networks are for images of {siren.channels} channels")
+    size = num_bytes(siren)
+    bpp = bits_per_pixel(size, height, width)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "image.dfm"
+        begin = time.perf_counter()
+        (ours,) = encode([source], file, Goal(bpp=bpp / 2), steps, seed=seed)
+        seconds = time.perf_counter() - begin
+        params, siren_steps = train_siren(image.pixels, siren, seconds, rate, seed)
+        decoded, clocks = _decode(file, siren, params, height, width)
+    picture = np.rint(decoded * 255) / 255
+    return {
+        "image": image.name,
+        "network": f"{siren.depth - 1}x{siren.width}",
+        "bpp": bpp,
+        "psnr": psnr(image.pixels, picture),
+        "ms_ssim": ms_ssim(image.pixels, picture),
+        "dfm_bpp": ours["bpp"],
+        "dfm_psnr": ours["psnr"],
+        "dfm_ms_ssim": ours["ms_ssim"],
+        "seconds": seconds,
+        "steps": siren_steps,
+        "dfm_steps": steps,
+        "decode_ms": clocks[0],
+        "dfm_decode_ms": clocks[1],
+    }
+
+
+def _decode(file: Path, siren: Siren, params, height: int, width: int):
+    """The network's picture, and milliseconds to draw it and to read and draw ours."""
+
+    def ours():
+        coded = container.read(file)
+        return render(coded.machine, coded.params, height, width)
+
+    ways = (lambda: render(siren, params, height, width), ours)
+    clocks: tuple[list[float], list[float]] = [], []
+    picture = ways[0]()
+    ours()
+    for _ in range(_DECODINGS):
+        for way, clock in zip(ways, clocks, strict=True):
+            begin = time.perf_counter()
+            way()
+            clock.append(1e3 * (time.perf_counter() - begin))
+    return picture, [statistics.median(clock) for clock in clocks]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", help="colour images, or sample:NAME")
+    parser.add_argument("--steps", type=int, default=5_000, help="of ours (default: 5000)")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="COIN's (default: 1.5e-3)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON")
+    options = parser.parse_args()
+    rows: list[dict] = []
+    for source in options.images:
+        for siren in NETWORKS:
+            rows.append(compare(source, siren, options.steps, options.rate, options.seed))
+            with atomic_path(options.out) as path:
+                path.write_text(json.dumps(rows, indent=1) + "\n")
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()
