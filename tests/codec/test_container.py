@@ -191,3 +191,18 @@ def test_old_files_stay_readable():
 
 def test_files_are_written_as_they_were():
     assert to_bytes(read(GOLDEN)) == GOLDEN.read_bytes()
+
+
+def test_old_files_are_what_the_formulas_say_in_float64():
+    """The golden file by docs/codec.md alone: additive series at the pixels' centres."""
+    image = read(GOLDEN)
+    centres = (np.arange(48) + 0.5) / 48
+    x = image.machine.extent * np.stack(np.meshgrid(centres, centres), axis=-1)
+    for i, frequency in enumerate([8, 1, 1, 1, 1]):
+        coefficients = image.params[f"layer_{i}"]["coefficients"].astype(np.float64)
+        angles = np.concatenate([2 * np.pi * f * x for f in range(1, frequency + 1)], axis=-1)
+        waves = np.concatenate([np.ones_like(x[..., :1]), np.cos(angles), np.sin(angles)], axis=-1)
+        x = waves @ coefficients
+    picture = (np.tanh(x) + 1) / 2
+    expected = read_image(GOLDEN.with_suffix(".png")).pixels
+    assert np.abs(np.rint(picture * 255) - expected * 255).max() <= 1.001

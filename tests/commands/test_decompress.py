@@ -84,14 +84,16 @@ def test_a_folder_without_files(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_other_processes_and_devices_decode_the_same(dfm, files, tmp_path):
+def test_other_processes_devices_and_precisions_decode_the_same(dfm, files, tmp_path, monkeypatch):
     pictures = []
-    for devices in (1, 4):
-        out = tmp_path / f"{devices}"
+    for devices, float64 in ((1, "0"), (4, "0"), (1, "1")):
+        monkeypatch.setenv("JAX_ENABLE_X64", float64)
+        out = tmp_path / f"{devices}_{float64}"
         dfm("decompress", files, "-o", out, devices=devices, check=0)
         pictures.append([np.asarray(PIL.Image.open(f), int) for f in sorted(out.iterdir())])
-    for one, four in zip(*pictures, strict=True):
-        assert np.abs(one - four).max() <= 1
+    for one, *others in zip(*pictures, strict=True):
+        for other in others:
+            assert np.abs(one - other).max() <= 1
 
 
 SCRIPT = """

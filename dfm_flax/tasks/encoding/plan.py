@@ -9,9 +9,10 @@ BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has 
 MIN_WIDTH = 3
 
 _DEPTH = 6
-_FREQUENCIES = (8, 1, 2)
+_FREQUENCIES = {False: (8, 2, 2), True: (8, 1, 2)}  # of large machines and of small ones
+_SMALL = 6_000  # weights
 _HEADER = 24  # bytes of a file but for the weights and their groups, about
-_SMALL = 10_000  # weights, under which a machine had better start smooth
+_RATE = 0.3
 
 
 def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
@@ -27,9 +28,8 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
     """
     if num_steps < 1:
         raise UsageError(f"--steps {num_steps}: train for at least 1")
-    weights = int(weight_bits(num_bytes) / BITS_PER_WEIGHT)
-    small = weights < _SMALL
-    width = _widest(weights, channels)
+    frequencies = _frequencies(num_bytes)
+    width = _widest(int(weight_bits(num_bytes) / BITS_PER_WEIGHT), channels, frequencies)
     if width < MIN_WIDTH:
         raise UsageError(
             f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
@@ -39,10 +39,11 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
         {
             "depth": _DEPTH,
             "width": width,
-            "max_frequencies": _FREQUENCIES,
+            "max_frequencies": frequencies,
             "additive": True,
             "normalize": True,
-            "variances": (0.05, 0.02, 0.05) if small else (0.35, 0.06, 0.05),
+            # Smooth, so that training does not start in a maze.
+            "variances": (0.05, 0.02, 0.05),
             "residual": False,
             "extent": 0.7,
         }
@@ -53,7 +54,9 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
             "b1": 0.9,
             "b2": 0.95,
             "refresh_every": 20,
-            "learning_rate": 8e-3 if small else 6e-3,
+            # A step moves each output of a layer by as much as its coefficients, all added up: the
+            # more there are, the smaller theirs may be before training collapses.
+            "learning_rate": _RATE / (2 * width * frequencies[1]),
             "final_learning_rate": 0.0,
             "schedule": "cosine",
             "warmup_steps": min(100, num_steps // 10),
@@ -67,19 +70,23 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
 
 def min_bytes(channels: int) -> float:
     """The smallest files that machines are planned for."""
-    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES, additive=True)
+    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES[True], additive=True)
     return (BITS_PER_WEIGHT * weights - weight_bits(0)) / 8 + 1
 
 
 def weight_bits(num_bytes: float) -> float:
     """Bits that are left for the weights of a planned machine in a file of so many bytes."""
-    first, hidden, last = (frequency + 1 for frequency in _FREQUENCIES)
+    first, hidden, last = (frequency + 1 for frequency in _frequencies(num_bytes))
     groups = first + (_DEPTH - 2) * hidden + last
     return 8 * (num_bytes - _HEADER - 2 * groups)
 
 
-def _widest(weights: int, channels: int) -> int:
+def _frequencies(num_bytes: float) -> tuple[int, int, int]:
+    return _FREQUENCIES[8 * num_bytes < _SMALL * BITS_PER_WEIGHT]
+
+
+def _widest(weights: int, channels: int, frequencies: tuple[int, int, int]) -> int:
     try:
-        return widest(weights, _DEPTH, channels, _FREQUENCIES, additive=True)
+        return widest(weights, _DEPTH, channels, frequencies, additive=True)
     except ValueError:
         return 0
