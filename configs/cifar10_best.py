@@ -60,10 +60,10 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.optimizer.ema_decay = 0.999
 
     config.training = ConfigDict()
-    config.training.num_steps = 5_000  # 6.4 epochs
+    config.training.num_steps = 12_500  # 16 epochs
     config.training.batch_size = 64
     if name == "dfm":
-        config.training.pixels = 256
+        config.training.pixels = 512
         config.training.jitter = 0.0
     config.training.log_every = 100
     config.training.images_every = 1_000

@@ -34,6 +34,13 @@ def count(text: str) -> int:
     return value
 
 
+def seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed, 0 or more")
+    return value
+
+
 def shard(text: str) -> tuple[int, int]:
     """(I, N) of I/N: one of N parts, counted from 0."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)

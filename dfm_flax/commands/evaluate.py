@@ -27,7 +27,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dfm_flax.commands.arguments import count
+from dfm_flax.commands.arguments import count, seed
 from dfm_flax.commands.tables import print_table
 
 
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="of classifiers; default: ~/.cache/dfm_flax",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of draws; default: 0")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of draws; default: 0")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:

@@ -23,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.reports.image_files import write_images
+    from dfm_flax.reports.image_files import check_writable, write_images
     from dfm_flax.tasks import sampling
 
+    check_writable(options.out)
     generator = sampling.load_generator(options.workdir)
     images = sampling.interpolate(
         generator, options.first, options.second, options.steps, options.size

@@ -51,10 +51,11 @@ def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
     import numpy as np
 
     from dfm_flax.data.image_sets import load_image_set
-    from dfm_flax.reports.image_files import write_images
+    from dfm_flax.reports.image_files import check_writable, write_images
     from dfm_flax.tasks import sampling
     from dfm_flax.tasks.generation.inputs import read_images
 
+    check_writable(out)
     generator = sampling.load_generator(options.workdir)
     shape = generator.shape
     if options.split:

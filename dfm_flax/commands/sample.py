@@ -17,7 +17,7 @@ uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.
 import argparse
 from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, count, size
+from dfm_flax.commands.arguments import add_workdir, count, seed, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prior", default="gaussian", metavar="NAME", help="normal, gaussian (default) or gmm"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.reports.image_files import write_images
+    from dfm_flax.reports.image_files import check_writable, write_images
     from dfm_flax.tasks import sampling
 
+    check_writable(options.out)
     generator = sampling.load_generator(options.workdir)
     images = sampling.sample(generator, options.num, options.prior, options.seed, options.size)
     write_images(options.out, images)

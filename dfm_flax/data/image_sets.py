@@ -98,6 +98,8 @@ def _load_digits(split: str, size: int, part: tuple[int, int]) -> ImageSet:
 
 
 def _load_folder(name: str, split: str, size: int, part: tuple[int, int]) -> ImageSet:
+    if name == FOLDER_PREFIX:
+        raise UsageError(f"data set {name}: write {name}PATH, with the folder of the images")
     folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
     entries = arrange(list_folder(folder), str(folder))
     class_names = sorted({entry.class_name for entry in entries})

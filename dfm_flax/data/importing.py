@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
-from dfm_flax.data.prepared import NOTE_FILE, open_builder
+from dfm_flax.data.prepared import NOTE_FILE, is_importable, open_builder
 from dfm_flax.errors import DfmError, UsageError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
 
     builder = open_builder(name, data_dir)
     features = builder.info.features
-    if set(features) - {"id"} != {"image", "label"}:
+    if not is_importable(builder):
         raise UsageError(
             f"data set {name}: has {', '.join(features)}; only sets of image and label can be "
             "imported, others can be read from folders as folder:PATH"

@@ -11,5 +11,5 @@ def check_fits(num_bytes: int, what: str) -> None:
     if num_bytes > free:
         raise UsageError(
             f"{what} takes {num_bytes:,} bytes of memory and {free:,} are free; "
-            "use a smaller size or a part of the set"
+            "use a smaller size, or fewer images"
         )

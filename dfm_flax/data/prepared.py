@@ -7,6 +7,7 @@ import json
 import logging
 import operator
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dfm_flax import tensorflow_log
 from dfm_flax.data.images import Image, prepare
 from dfm_flax.data.memory import check_fits
 from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+tensorflow_log.silence()
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +38,51 @@ def open_builder(name: str, data_dir: str = "") -> Any:
     """
     import tensorflow_datasets as tfds
 
+    if not re.fullmatch(r"\w+(/[\w.+-]+)?(:[\d.*]+)?", name):  # TFDS has names of other sites
+        raise UsageError(_no_such_set(name))
     try:
         builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None)
     except tfds.core.registered.DatasetNotFoundError:
-        near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=1)
-        question = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"no data set {name!r}{question or ':'} there are digits, folder:PATH and the "
-            "sets of images in tensorflow-datasets"
-        ) from None
+        raise UsageError(_no_such_set(name)) from None
     except Exception as error:  # a wrong config or version raises nearly anything
-        raise UsageError(f"data set {name}: {_one_line(error)}") from error
+        _check_config(name)
+        reason = re.sub(r'^Failed to construct dataset ".*?}": ', "", _one_line(error))
+        folder = _root(data_dir) / re.split("[/:]", name)[0]
+        if folder.is_dir():  # TFDS reads its facts already here
+            raise UsageError(_damaged(folder, f"or is no {name}: {reason}")) from error
+        raise UsageError(f"data set {name}: {reason}") from error
     features = builder.info.features
     image = features["image"] if "image" in (features or ()) else None
     if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
         raise UsageError(f"data set {name}: has no images of 8 bits")
     return builder
+
+
+def _no_such_set(name: str) -> str:
+    import tensorflow_datasets as tfds
+
+    near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=1)
+    question = f"; did you mean {near[0]}?" if near else ":"
+    return (
+        f"no data set {name!r}{question} there are digits, folder:PATH and the sets of images in "
+        "tensorflow-datasets"
+    )
+
+
+def _check_config(name: str) -> None:
+    """Raises UsageError where a set has no config of the name behind the slash."""
+    import tensorflow_datasets as tfds
+
+    set_name, _, config = name.partition(":")[0].partition("/")
+    configs = tfds.builder_cls(set_name).builder_configs
+    if config and config not in configs:
+        near = difflib.get_close_matches(config, configs, n=12, cutoff=0)
+        raise UsageError(f"data set {set_name}: no {name}; there are {', '.join(near) or 'none'}")
+
+
+def is_importable(builder: Any) -> bool:
+    """Whether `dfm data import` can write a set: one of images and labels alone."""
+    return set(builder.info.features) - {"id"} == {"image", "label"}
 
 
 def find_folder(builder: Any) -> Path | None:
@@ -85,12 +115,15 @@ def download(builder: Any) -> None:
     Raises:
         UsageError: there is no internet, or TFDS cannot download it.
     """
-    import tensorflow_datasets as tfds
-
     name, root = full_name(builder), Path(builder.data_dir_root)
-    is_default = root == Path(tfds.core.constants.DATA_DIR).expanduser()
-    place = "" if is_default else f" --data-dir {root}"
-    way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
+    if is_importable(builder):
+        place = "" if root == _root("") else f" --data-dir {root}"
+        way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
+    else:
+        way_out = (
+            "copy that folder from where TFDS has made it, or use a folder of its images: "
+            "config.data.name=folder:PATH"
+        )
     if not _can_reach(builder):
         raise UsageError(
             f"data set {name} is not in {builder.data_dir} and there is no internet to "
@@ -172,9 +205,9 @@ def read(
     except tf.errors.OpError as error:
         # Without the {{node}} in front and the [Op] behind, which TensorFlow adds.
         reason = error.message.rpartition("}}")[2].partition("[Op:")[0].strip()
-        raise UsageError(_damaged(builder, _one_line(reason))) from error
+        raise UsageError(_damaged(builder.data_dir, _one_line(reason))) from error
     if done != count:
-        raise UsageError(_damaged(builder, f"it does not hold {count:,} images"))
+        raise UsageError(_damaged(builder.data_dir, f"it does not hold {count:,} images"))
     return images, labels, num_classes or 1
 
 
@@ -230,35 +263,45 @@ def _resized(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def read_note(folder: Path) -> dict[str, Any] | None:
     """What `dfm data import` noted of a set that it wrote; None for a set from elsewhere."""
     try:
-        return json.loads((folder / NOTE_FILE).read_text())
+        note = json.loads((folder / NOTE_FILE).read_text())
+        if not {"kind", "lossy"} <= note.keys():
+            raise ValueError("lacks what an import notes")
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(_damaged(folder, f"{NOTE_FILE}: {_one_line(error)}")) from error
+    return note
 
 
 def list_sets(data_dir: str = "") -> list[dict[str, Any]]:
-    """Facts of each set in a folder of TFDS: name, version, images by split, bytes, source."""
-    import tensorflow_datasets as tfds
+    """Facts of each set in a folder of TFDS: name, version, images by split, bytes, source.
 
-    root = Path(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR))
-    found = []
+    Those whose facts cannot be read are left out, with a warning.
+    """
+    root, found = _root(data_dir), []
     files = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
     for file in sorted(files):
-        info = json.loads(file.read_text())
-        *name, version = file.parent.relative_to(root).parts
-        note = read_note(file.parent)
-        found.append(
-            {
-                "name": "/".join(name),
-                "version": version,
-                "images": ", ".join(
-                    f"{split['name']} {sum(map(int, split['shardLengths'])):,}"
-                    for split in info["splits"]
-                ),
-                "MB": sum(int(split["numBytes"]) for split in info["splits"]) / 1e6,
-                "source": note["kind"] if note else "TFDS",
-            }
-        )
+        try:
+            found.append(_describe(root, file))
+        except UsageError as error:
+            log.warning("%s", error)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning(_damaged(file.parent, _one_line(error)))
     return found
+
+
+def _describe(root: Path, info_file: Path) -> dict[str, Any]:
+    splits = json.loads(info_file.read_text())["splits"]
+    *name, version = info_file.parent.relative_to(root).parts
+    note = read_note(info_file.parent)
+    counts = [(split["name"], sum(map(int, split["shardLengths"]))) for split in splits]
+    return {
+        "name": "/".join(name),
+        "version": version,
+        "images": ", ".join(f"{split} {count:,}" for split, count in counts),
+        "MB": sum(int(split["numBytes"]) for split in splits) / 1e6,
+        "source": note["kind"] if note else "TFDS",
+    }
 
 
 def full_name(builder: Any) -> str:
@@ -266,11 +309,14 @@ def full_name(builder: Any) -> str:
     return builder.name if config is None else f"{builder.name}/{config.name}"
 
 
-def _damaged(builder: Any, reason: str) -> str:
-    return (
-        f"{builder.data_dir} is damaged ({reason}); "
-        "remove it, then download or import the set again"
-    )
+def _root(data_dir: str) -> Path:
+    import tensorflow_datasets as tfds
+
+    return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+
+
+def _damaged(folder: str | Path, reason: str) -> str:
+    return f"{folder} is damaged ({reason}); remove it, then download or import the set again"
 
 
 def _one_line(error: BaseException | str) -> str:

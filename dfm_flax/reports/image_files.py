@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from dfm_flax.data.images import write_image
+from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
 from dfm_flax.reports.grids import image_grid
 
@@ -19,6 +21,7 @@ def write_images(path: str | Path, images: NDArray, columns: int | None = None) 
     Raises:
       UsageError: the suffix is another, or the path cannot be written.
     """
+    check_writable(path)
     path = Path(path)
     if path.suffix == ".npz":
         with atomic_path(path) as temporary:
@@ -28,3 +31,14 @@ def write_images(path: str | Path, images: NDArray, columns: int | None = None) 
     else:
         for i, image in enumerate(images):
             write_image(path / f"{i:05}.png", image)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises UsageError for a suffix that `write_images` does not know: before any work."""
+    suffix = Path(path).suffix.lower()
+    image_format = PIL.Image.registered_extensions().get(suffix)
+    if suffix not in ("", ".npz") and image_format not in PIL.Image.SAVE:
+        raise UsageError(
+            f"cannot write {path}: use an image suffix such as .png, .npz for an array, or none "
+            "for a folder"
+        )

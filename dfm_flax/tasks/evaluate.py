@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.image_sets import ImageSet, load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.features.classifier import DEFAULT_CACHE, classifier_features
 from dfm_flax.features.comparison import MIN_IMAGES
@@ -113,9 +113,13 @@ def _extractor(generator: Generator, options: Options) -> FeatureExtractor:
         raise UsageError(f"--features {options.features!r} is not one of classifier, inception")
     if options.inception_weights is not None:
         raise UsageError("--inception-weights goes with --features inception")
-    train, test = (
-        load_image_set(**{**generator.config.data, "split": split}) for split in ("train", "test")
-    )
+    try:
+        train, test = (_split(generator, split) for split in ("train", "test"))
+    except UsageError as error:
+        raise UsageError(
+            f"{error} (the classifier needs the splits train and test; --features inception "
+            "does not)"
+        ) from error
     return classifier_features(train, test, options.cache)
 
 
@@ -142,10 +146,10 @@ def _evaluate_once(generator: Generator, real: RealImages, options: Options) -> 
 
 def _stored(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        return dict(json.loads(file.read_text()))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{file}: cannot be read, delete it: {error}") from error
 
 
@@ -205,7 +209,15 @@ def _held_out(generator: Generator, num: int) -> Images | None:
         return None
     if generator.model.encoder is None:
         num = min(num, _INVERTED)
-    return load_image_set(**{**data, "split": "test"}).images[:num]
+    try:
+        return _split(generator, "test").images[:num]
+    except UsageError as error:  # all else is measured by now
+        log.warning("no error of held-out images: %s", error)
+        return None
+
+
+def _split(generator: Generator, split: str) -> ImageSet:
+    return load_image_set(**{**generator.config.data, "split": split})
 
 
 def _distortion(drawn: Images, originals: Images) -> dict[str, Any]:

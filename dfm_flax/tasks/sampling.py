@@ -13,7 +13,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike, NDArray
 
-from dfm_flax.errors import UsageError
+from dfm_flax.data.memory import check_fits
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.runs import Run
 from dfm_flax.tasks.generation.drawing import draw, encode
@@ -74,17 +75,34 @@ def load_generator(workdir: str | Path) -> Generator:
     config = run.config()
     if config.get("task") != "generate":
         raise UsageError(f"{run.folder}: a run of task {config.get('task')!r}, not of a generator")
-    num_images, *size = run.read_json("data.json")["shape"]
-    shape = ImageShape(*size)
-    model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
+    num_images, shape = _shape(run)
+    try:
+        model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
+        field = "ema" if config.optimizer.ema_decay else "params"
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{run.config_file}: damaged, or of another version: {one_line(error)[:200]}"
+        ) from error
     abstract = jax.eval_shape(
         lambda rng: initial_params(model, rng, config.model.latent_size, shape),
         jax.random.PRNGKey(0),
     )
     template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), abstract)
-    field = "ema" if config.optimizer.ema_decay else "params"
     step, parts = restore_parts(run.checkpoints, {field: template})
     return Generator(run, config, step, model, parts[field], shape, num_images)
+
+
+def _shape(run: Run) -> tuple[int, ImageShape]:
+    """How many images a run was trained on, and their shape."""
+    facts = run.read_json("data.json")
+    try:
+        num_images, height, width, channels = map(int, facts["shape"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{run.folder / 'data.json'}: does not say the shape of the images; "
+            "restore it from a copy of the run"
+        ) from error
+    return num_images, ImageShape(height, width, channels)
 
 
 def fitted_prior(generator: Generator, kind: str) -> Mixture:
@@ -185,6 +203,9 @@ def reconstruct_training(generator: Generator, indices: ArrayLike) -> Images:
 def decode(generator: Generator, latents: NDArray, size: tuple[int, int] | None = None) -> Images:
     """Images of latents [B, L]."""
     height, width = size or (generator.shape.height, generator.shape.width)
+    # Twice: in pieces as they are drawn, and put together.
+    num_bytes = 2 * 4 * len(latents) * height * width * generator.shape.channels
+    check_fits(num_bytes, f"drawing {len(latents):,} images of {width}x{height} pixels")
     return draw(generator.model, generator.params, latents, height, width)
 
 

@@ -91,13 +91,17 @@ class Checkpoints:
 
         Raises:
           DfmError: there are checkpoints, and none of them can be read.
+          UsageError: the newest that can be read has another structure or other shapes.
         """
         if not self._folder.is_dir():
             return None
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
+                check_model(self._folder / str(step), template)
                 restored = self._restore(step, template)
+            except UsageError:
+                raise
             except Exception as error:  # whatever a broken file makes Orbax raise
                 damaged[step] = f"{type(error).__name__}: {one_line(error)[:200]}"
                 continue
@@ -163,6 +167,34 @@ class Checkpoints:
             (self._folder / str(step)).rename(target)
         if steps:
             self._manager.reload()
+
+
+def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> None:
+    """Checks that a checkpoint is of the model that a template is of, by names and shapes.
+
+    Args:
+      checkpoint: its folder.
+      template: the state, or with `partial` some of it.
+
+    Raises:
+      UsageError: it is of another one; says where they differ, and what to do.
+      Exception: whatever Orbax raises for a damaged one.
+    """
+    stored = _shapes(ocp.PyTreeCheckpointHandler().metadata(checkpoint / "state").tree)
+    wanted = _shapes(template)
+    for name in wanted if partial else {**wanted, **stored}:
+        there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))
+        if there != here:
+            raise UsageError(
+                f"{checkpoint}: a checkpoint of another model: {name} is {there} there, {here} by "
+                "the run's config; restore the config.json that it was trained with, or train "
+                "into a new --workdir"
+            )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = named_leaves(tree).items()
+    return {name: tuple(leaf.shape) for name, leaf in leaves if hasattr(leaf, "shape")}
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dfm_flax.errors import UsageError, one_line
-from dfm_flax.training.checkpoints import digest, named_leaves
+from dfm_flax.training.checkpoints import check_model, digest, named_leaves
 
 
 def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
@@ -33,14 +33,7 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
 
 def _restore_parts(manager: ocp.CheckpointManager, checkpoint: Path, template: dict) -> dict:
     try:
-        stored = named_leaves(ocp.PyTreeCheckpointHandler().metadata(checkpoint / "state").tree)
-        for name, leaf in named_leaves(template).items():
-            shape = tuple(stored[name].shape) if name in stored else "absent"
-            if shape != leaf.shape:
-                raise UsageError(
-                    f"{checkpoint}: a checkpoint of another model: {name} is {shape} there, "
-                    f"{leaf.shape} by the run's config"
-                )
+        check_model(checkpoint, template, partial=True)
         restored = manager.restore(
             int(checkpoint.name),
             args=ocp.args.Composite(
@@ -60,5 +53,8 @@ def _restore_parts(manager: ocp.CheckpointManager, checkpoint: Path, template: d
         raise
     except Exception as error:  # whatever a broken file makes Orbax raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"
-        raise UsageError(f"{checkpoint}: damaged ({reason})") from error
+        raise UsageError(
+            f"{checkpoint}: damaged ({reason}); remove it to use the one before it, or go on "
+            "training: `dfm train` sets it aside"
+        ) from error
     return parts

@@ -4,16 +4,15 @@ clu needs TensorFlow, which takes seconds to import: import this file only to tr
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from dfm_flax import tensorflow_log
 from dfm_flax.errors import DfmError, one_line
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes about its own build
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+tensorflow_log.silence()
 
-from clu import asynclib, metric_writers
+from clu import asynclib, metric_writers  # noqa: E402
 
 
 @contextlib.contextmanager

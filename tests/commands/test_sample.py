@@ -57,6 +57,12 @@ def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     assert "no image given" in one_line_error(capsys, "reconstruct", workdir, out)
     line = one_line_error(capsys, "sample", workdir, f"--out={tmp_path}/o.xyz")
     assert "use an image suffix" in line
+    assert "use an image suffix" in one_line_error(
+        capsys, "sample", f"--workdir={tmp_path}", f"--out={tmp_path}/o.xyz"
+    )  # before any work, even of looking for a run
+    with pytest.raises(SystemExit):
+        main(["sample", workdir, out, "--seed=-1"])
+    assert "-1 is not a seed, 0 or more" in capsys.readouterr().err
     assert not list(tmp_path.glob("o*"))
 
 

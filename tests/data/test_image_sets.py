@@ -13,6 +13,11 @@ from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 
 
+def test_a_folder_needs_its_path():
+    with pytest.raises(UsageError, match="write folder:PATH"):
+        load_image_set("folder:")
+
+
 def test_digits_are_scikit_learns():
     loaded = load_image_set("digits")
     original = sklearn.datasets.load_digits()

@@ -145,7 +145,7 @@ def originals(images=None, labels=(0, 1), class_names=(), **facts):
         ("celeb_a", originals(), "only sets of image and label can be imported"),
         ("mnits", originals(), "did you mean mnist"),
         ("imdb_reviews", originals(), "has no images of 8 bits"),
-        ("emnist/nothing", originals(), "data set emnist/nothing: "),
+        ("emnist/nothing", originals(), "data set emnist: no emnist/nothing; there are "),
     ],
 )
 def test_what_does_not_fit_is_refused_and_leaves_nothing(

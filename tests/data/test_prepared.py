@@ -70,6 +70,44 @@ def test_no_internet_is_told_at_once_with_the_way_out(tmp_path, no_internet):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("emnist/leters", "data set emnist: no emnist/leters; there are letters, "),
+        ("mnist/x", "data set mnist: no mnist/x; there are none"),
+        ("mnist:9.9.9", "data set mnist:9.9.9: Dataset mnist cannot be loaded at version 9.9.9"),
+        ("huggingface:mnist", "no data set 'huggingface:mnist'"),
+        ("../mnist", "no data set '../mnist'; did you mean mnist?"),
+        ("", "no data set ''"),
+        ("speech_commands", "data set speech_commands: has no images"),
+    ],
+)
+def test_names_that_are_no_set(name, message, tmp_path, capfd):
+    with pytest.raises(UsageError) as raised:
+        prepared.open_builder(name, str(tmp_path))
+    assert one_line(raised).startswith(message)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_nobody_else_speaks_of_an_unknown_set(dfm):
+    """JAX is there before TensorFlow, and asks for its warnings."""
+    process = dfm(
+        "train", "--config=configs/mnist.py", "--config.data.name=nonsuch", "--workdir=/x", check=2
+    )
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_an_import_is_offered_only_for_what_can_be_imported(tmp_path, no_internet):
+    """cifar100 has a second label, which no file that we read gives."""
+    with pytest.raises(UsageError) as raised:
+        load_image_set("cifar100", data_dir=str(tmp_path))
+    assert one_line(raised).endswith("config.data.name=folder:PATH")
+    assert "dfm data import" not in str(raised.value)
+    with pytest.raises(UsageError, match="only sets of image and label can be imported"):
+        import_image_set("cifar100", tmp_path, str(tmp_path))
+
+
 def test_a_download_that_fails(tmp_path, monkeypatch, capsys):
     import tensorflow_datasets as tfds
 
@@ -138,6 +176,20 @@ def test_damaged_files_are_noticed(data_dir, damage):
         load_image_set("mnist", data_dir=data_dir)
     assert f"{folder} is damaged" in one_line(raised)
     assert "__wrapped__" not in one_line(raised)  # TensorFlow's names of its own parts
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "dfm_import.json"])
+@pytest.mark.parametrize("content", ["", "[]"])
+def test_damaged_facts_are_noticed(data_dir, name, content, caplog):
+    folder = prepared.find_folder(prepared.open_builder("mnist", data_dir))
+    (folder / name).write_text(content)
+    with pytest.raises(UsageError) as raised:
+        load_image_set("mnist", data_dir=data_dir)
+    assert one_line(raised).startswith(str(folder.parent))
+    assert "is damaged" in one_line(raised)
+    assert "remove it, then download or import the set again" in one_line(raised)
+    assert prepared.list_sets(data_dir) == []
+    assert f"{folder} is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("split", ["validation", "train[:", "", "all[:5]", "train+nothing"])

@@ -10,6 +10,7 @@ import scipy.special
 
 from dfm_flax import config as configs
 from dfm_flax.cli import main
+from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.features import classifier
 from dfm_flax.features.extractor import FeatureExtractor
@@ -125,6 +126,25 @@ def test_errors_of_a_known_size(runs, simple_features, options, monkeypatch):
     (run.folder / "evaluation.json").unlink()
 
 
+def test_a_set_without_a_test_split(runs, simple_features, options, monkeypatch, caplog):
+    run, _ = runs[0]
+
+    def only_train(name, split, data_dir, size):
+        if split == "test":
+            raise UsageError("no split 'test'")
+        return load_image_set(name, split, data_dir, size)
+
+    monkeypatch.setattr(evaluate, "load_image_set", only_train)
+    with pytest.raises(UsageError, match=r"no split 'test' \(.* --features inception does not"):
+        evaluate.evaluate([run.folder], options)
+    extractor = evaluate.classifier_features()
+    monkeypatch.setattr(evaluate, "_extractor", lambda *arguments: extractor)
+    (result,) = evaluate.evaluate([run.folder], options)
+    assert list(result["reconstruction"]) == ["training"]
+    assert "no error of held-out images: no split 'test'" in caplog.text
+    (run.folder / "evaluation.json").unlink()
+
+
 def test_interpolations_are_half_way(runs):
     generator = sampling.load_generator(runs[0][0].folder)
     first, second = np.array([3, 8]), np.array([5, 1])
@@ -217,7 +237,8 @@ def test_bad_usage(runs, tmp_path, capsys, arguments, message):
 
 def test_a_damaged_evaluation(runs, simple_features, options):
     file = runs[0][0].folder / "evaluation.json"
-    file.write_text("{")
-    with pytest.raises(UsageError, match=r"evaluation.json: cannot be read, delete it"):
-        evaluate.evaluate([runs[0][0].folder], options)
+    for content in ("{", "[1]"):
+        file.write_text(content)
+        with pytest.raises(UsageError, match=r"evaluation.json: cannot be read, delete it"):
+            evaluate.evaluate([runs[0][0].folder], options)
     file.unlink()

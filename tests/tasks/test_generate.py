@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from dfm_flax.config import override
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
+from dfm_flax.runs import Run
 from dfm_flax.tasks import generate, sampling
 from dfm_flax.training.loop import Interrupted
 
@@ -59,6 +61,21 @@ def test_a_finished_run_gives_its_results_again_and_no_other_config(runs, small)
 
 
 @pytest.mark.slow
+def test_a_run_of_another_model_is_told_in_one_line_and_kept(runs, small, tmp_path):
+    """As if config.json had been written anew over the checkpoints."""
+    shutil.copytree(runs("dfm"), tmp_path / "run")
+    config = small("dfm", "model.hidden=32")
+    Run(tmp_path / "run").write_config(config)
+    before = sorted((tmp_path / "run").rglob("*"))
+    with pytest.raises(UsageError, match=r"a checkpoint of another model: .* restore the config"):
+        generate.train(config, tmp_path / "run")
+    after = sorted((tmp_path / "run").rglob("*"))
+    assert [path for path in after if "tfevents" not in path.name] == [
+        path for path in before if "tfevents" not in path.name
+    ]
+
+
+@pytest.mark.slow
 def test_other_images_under_the_same_name_are_refused(runs, small, monkeypatch):
     changed = load_image_set("digits")
     changed.images[3, 2, 1] ^= 1
@@ -93,6 +110,8 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),
+        ("model.hidden=16,0", r"model.hidden=\(16, 0\): each layer has 1 unit or more"),
+        ("model.variance=-1.0", "model.variance=-1.0: 0 or more"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(small, tmp_path, change, message):

@@ -124,6 +124,33 @@ def test_a_checkpoint_of_another_model_is_refused(runs, tmp_path):
         sampling.load_generator(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("data.json", '{"size": 3}', "data.json: does not say the shape of the images; restore it"),
+        ("data.json", "[1797, 8, 8]", "data.json: does not say the shape"),
+        ("data.json", "", "data.json: cannot be read"),
+        (
+            "config.json",
+            '{"task": "generate"}',
+            r"config.json: damaged, or of another version: .*model",
+        ),
+        ("config.json", "{", "config.json: cannot be read"),
+    ],
+)
+def test_a_run_with_damaged_facts_is_refused(runs, tmp_path, file, content, message):
+    for name in ("config.json", "data.json"):
+        shutil.copy(runs("dfm") / name, tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(UsageError, match=message):
+        sampling.load_generator(tmp_path)
+
+
+def test_images_larger_than_memory_are_refused(generator):
+    with pytest.raises(UsageError, match=r"drawing 64 images of 900000x900000 pixels takes 414,7"):
+        sampling.sample(generator, 64, "normal", size=(900_000, 900_000))
+
+
 def test_a_run_of_compression_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"task": "compress"}')
     with pytest.raises(UsageError, match="a run of task 'compress', not of a generator"):

@@ -131,6 +131,24 @@ def test_all_damaged_is_an_error_that_loses_nothing(tmp_path, caplog):
     assert (tmp_path / "c" / "20").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("template", "difference"),
+    [
+        ({**STATE, "w": np.zeros(3, np.float32)}, r"w is \(2000,\) there, \(3,\) by the run's"),
+        ({**STATE, "o": (np.ones((2, 2)), np.ones(1))}, r"o/1 is absent there, \(1,\) by"),
+        ({name: STATE[name] for name in ("w", "step")}, r"o/0 is \(2, 2\) there, absent by"),
+    ],
+)
+def test_another_model_is_told_in_our_words_and_nothing_is_lost(tmp_path, template, difference):
+    saved(tmp_path / "c", 10, 20)
+    before = files(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "c")
+    with pytest.raises(UsageError, match=f"20: a checkpoint of another model: {difference}"):
+        checkpoints.restore_newest(template)
+    checkpoints.close()
+    assert files(tmp_path) == before
+
+
 def test_a_half_written_checkpoint_is_not_taken(tmp_path):
     saved(tmp_path / "c", 10)
     (tmp_path / "c" / "20.orbax-checkpoint-tmp" / "state").mkdir(parents=True)

@@ -80,6 +80,12 @@ def check_settings(config: ConfigDict) -> None:
         wanted |= _of(known, "model.initialization", _OF_INITIALIZATION)
     configs.check(config, "config", wanted, _OF_SOAP)
     _of(known, "model.activation", {name: {} for name in ACTIVATIONS})
+    for key in ("model.hidden", "model.encoder_hidden"):
+        if min(known.get(key, ()), default=1) < 1:
+            raise UsageError(f"config: {key}={known[key]}: each layer has 1 unit or more")
+    for key in ("model.variance", "model.table_variance"):
+        if known.get(key, 0) < 0:
+            raise UsageError(f"config: {key}={known[key]}: 0 or more")
     if known["model.name"] == "vae":
         _of(known, "loss.likelihood", {"bernoulli": {}, "gaussian": {}})
         if known["model.latents"] != "encoder":
