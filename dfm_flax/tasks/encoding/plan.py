@@ -9,8 +9,9 @@ BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has 
 MIN_WIDTH = 3
 
 _DEPTH = 6
-_FREQUENCIES = {False: (8, 2, 2), True: (8, 1, 2)}  # of large machines and of small ones
-_SMALL = 6_000  # weights
+_FREQUENCIES = (8, 2, 2)
+_SMALL = 6_000  # weights, under which these frequencies are better:
+_FREQUENCIES_OF_SMALL = (8, 1, 2)
 _HEADER = 24  # bytes of a file but for the weights and their groups, about
 _RATE = 0.3
 
@@ -70,7 +71,7 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
 
 def min_bytes(channels: int) -> float:
     """The smallest files that machines are planned for."""
-    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES[True], additive=True)
+    weights = num_weights(_DEPTH, MIN_WIDTH, channels, _FREQUENCIES_OF_SMALL, additive=True)
     return (BITS_PER_WEIGHT * weights - weight_bits(0)) / 8 + 1
 
 
@@ -82,7 +83,8 @@ def weight_bits(num_bytes: float) -> float:
 
 
 def _frequencies(num_bytes: float) -> tuple[int, int, int]:
-    return _FREQUENCIES[8 * num_bytes < _SMALL * BITS_PER_WEIGHT]
+    small = 8 * num_bytes < _SMALL * BITS_PER_WEIGHT
+    return _FREQUENCIES_OF_SMALL if small else _FREQUENCIES
 
 
 def _widest(weights: int, channels: int, frequencies: tuple[int, int, int]) -> int:
