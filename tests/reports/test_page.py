@@ -28,16 +28,17 @@ def test_the_rate_at_coins_psnr():
     assert beyond["change"] is None
 
 
-def test_published_means_are_for_kodak_images():
+def test_published_means_are_for_half_of_kodak_and_more():
     """The mean of two curves is 2 dB above the lower: an octave less."""
     comparisons = [
-        Comparison(f"kodim0{i}", np.zeros((4, 4, 3)), {"DFM": curve(gain)})
-        for i, gain in enumerate((0, 4))
+        Comparison(f"kodim{i:02d}", np.zeros((4, 4, 3)), {"DFM": curve(gain)})
+        for i, gain in enumerate([0, 4] * 6)
     ]
     rows = {row["COIN's bpp"]: row for row in coin_table(comparisons, "DFM")}
     assert len(rows) == 6
     # 24.6 dB: 22 + 2 log2(r / 0.02) = 24.6.
     assert rows["0.160"]["bpp"] == f"{0.02 * 2 ** (2.6 / 2):.3f}"
+    assert coin_table(comparisons[1:], "DFM") == []
     comparisons[0] = Comparison("photo", np.zeros((4, 4, 3)), {"DFM": curve(0)})
     assert coin_table(comparisons, "DFM") == []
 
