@@ -30,7 +30,6 @@ from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.siren import Siren, siren_num_weights
 from dfm_flax.tasks.encode import Goal, encode
 from dfm_flax.tasks.rendering import render
-from dfm_flax.training.step import first_replica
 
 NETWORKS = (Siren(6, 20), Siren(6, 30))  # 5 hidden layers each
 _BATCH = 6_400
@@ -50,8 +49,8 @@ def train_siren(image: np.ndarray, siren: Siren, seconds: float, rate: float, se
     num_steps = max(1, int(pace([runner], data)["COIN"] * seconds))
     runner.start(num_steps, data, seed)
     runner.turn(num_steps)
-    params = jax.tree.map(lambda leaf: leaf[0], first_replica(runner.state).params)
-    return jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), params), num_steps
+    halved = jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), runner.params)
+    return halved, num_steps
 
 
 def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> dict:

@@ -33,7 +33,7 @@ from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.siren import Siren, siren_num_weights
-from dfm_flax.tasks.compress import initial_state, reconstruction_loss
+from dfm_flax.tasks.compress import initial_state, machine_params, reconstruction_loss
 from dfm_flax.tasks.compression.settings import make_machine
 from dfm_flax.tasks.rendering import render
 from dfm_flax.training.optimizers import make_optimizer
@@ -72,20 +72,23 @@ class Contender:
         self._data = replicate(data)
         start = initial_state(self.model, optimizer, [seed])
         self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
-        self.state, self._end = replicate(start), num_steps
+        self._state, self._end = replicate(start), num_steps
         self.steps, self.seconds, self.curve = 0, 0.0, []
 
     def turn(self, num_steps: int) -> None:
         count = min(num_steps, self._end - self.steps)
         clock = time.perf_counter()
-        self.state, *others = self._train_steps(self.state, self._data, np.int32(count))
-        jax.block_until_ready((self.state, others))
+        self._state, *others = self._train_steps(self._state, self._data, np.int32(count))
+        jax.block_until_ready((self._state, others))
         self.seconds += time.perf_counter() - clock
         self.steps += count
 
+    @property
+    def params(self):
+        return machine_params(first_replica(self._state), 0)
+
     def look(self, image: np.ndarray) -> float:
-        params = jax.tree.map(lambda leaf: leaf[0], first_replica(self.state).params)
-        picture = np.rint(render(self.model, params, *image.shape[:2]) * 255) / 255
+        picture = np.rint(render(self.model, self.params, *image.shape[:2]) * 255) / 255
         quality = psnr(image, picture) if np.isfinite(picture).all() else float("nan")
         self.curve.append((round(self.seconds, 2), round(quality, 3)))
         return quality

@@ -157,8 +157,8 @@ def _against_coin(comparisons: list[Comparison], ours: str) -> list[str]:
         return []
     about = (
         "Published: Dupont et al. 2021, means over the 24 Kodak images, the curve of all images "
+        "here beside them. Others were trained here on that image, as long as a .dfm file."
     )
-    about += "here beside them. Others were trained here on that image, as long as a .dfm file."
     return ["<h2>Rate at COIN's PSNR</h2>", f"<p>{about}</p>", _table(rows)]
 
 
