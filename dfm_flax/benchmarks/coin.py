@@ -12,7 +12,6 @@ steps over all pixels do. Then both are decoded in turns. `dfm report --coin` dr
 import argparse
 import functools
 import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ import jax
 import numpy as np
 
 from dfm_flax.benchmarks.equal_time import Contender, adam_cosine, pace
+from dfm_flax.benchmarks.timing import take_turns
 from dfm_flax.codec import container
 from dfm_flax.commands.tables import print_table
 from dfm_flax.data.images import read_image
@@ -67,8 +67,14 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
         (ours,) = encode([source], file, Goal(bpp=bpp / 2), steps, seed=seed)
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, rate, seed)
-        decoded, clocks = _decode(file, siren, params, height, width)
-    picture = np.rint(decoded * 255) / 255
+
+        def decode():
+            coded = container.read(file)
+            return render(coded.machine, coded.params, height, width)
+
+        draw = functools.partial(render, siren, params, height, width)
+        times = take_turns({"COIN": draw, "DFM": decode}, rounds=_DECODINGS)
+    picture = np.rint(draw() * 255) / 255
     return {
         "image": image.name,
         "network": f"{siren.depth - 1}x{siren.width}",
@@ -81,28 +87,9 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
         "seconds": seconds,
         "steps": siren_steps,
         "dfm_steps": steps,
-        "decode_ms": clocks[0],
-        "dfm_decode_ms": clocks[1],
+        "decode_ms": 1e3 * times["COIN"].median,
+        "dfm_decode_ms": 1e3 * times["DFM"].median,
     }
-
-
-def _decode(file: Path, siren: Siren, params, height: int, width: int):
-    """The network's picture, and milliseconds to draw it and to read and draw ours."""
-
-    def ours():
-        coded = container.read(file)
-        return render(coded.machine, coded.params, height, width)
-
-    ways = (lambda: render(siren, params, height, width), ours)
-    clocks: tuple[list[float], list[float]] = [], []
-    picture = ways[0]()
-    ours()
-    for _ in range(_DECODINGS):
-        for way, clock in zip(ways, clocks, strict=True):
-            begin = time.perf_counter()
-            way()
-            clock.append(1e3 * (time.perf_counter() - begin))
-    return picture, [statistics.median(clock) for clock in clocks]
 
 
 def main() -> None:
