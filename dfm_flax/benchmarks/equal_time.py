@@ -33,7 +33,7 @@ from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.siren import Siren, siren_num_weights
-from dfm_flax.tasks.compress import initial_state, machine_params, reconstruction_loss
+from dfm_flax.tasks.compress import initial_state, reconstruction_loss
 from dfm_flax.tasks.compression.settings import make_machine
 from dfm_flax.tasks.rendering import render
 from dfm_flax.training.optimizers import make_optimizer
@@ -85,7 +85,7 @@ class Contender:
 
     @property
     def params(self):
-        return machine_params(first_replica(self._state), 0)
+        return first_replica(self._state).params_of(0)
 
     def look(self, image: np.ndarray) -> float:
         picture = np.rint(render(self.model, self.params, *image.shape[:2]) * 255) / 255

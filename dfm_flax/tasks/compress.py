@@ -68,11 +68,6 @@ def _create_all(model: nn.Module, optimizer, seeds: jax.Array) -> TrainState:
     return jax.vmap(create, out_axes=TrainState.of_machines())(seeds)
 
 
-def machine_params(state: TrainState, index: int):
-    """The parameters of one machine of a stacked state."""
-    return jax.tree.map(lambda leaf: leaf[index], state.params)
-
-
 def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
     """Trains, or goes on training, one machine for each image and seed of a config.
 

@@ -7,7 +7,7 @@ from dfm_flax import config as configs
 from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.runs import Run
-from dfm_flax.tasks.compress import initial_state, machine_params
+from dfm_flax.tasks.compress import initial_state
 from dfm_flax.tasks.compression.settings import SETTINGS, SETTINGS_OF_SOAP, make_machine
 from dfm_flax.tasks.inputs import make_jobs, stored_images
 from dfm_flax.tasks.rendering import render
@@ -48,7 +48,7 @@ def reconstruct(
     for i, job in enumerate(jobs):
         height, width = size or [max(1, round(n * scale)) for n in job.image.pixels.shape[:2]]
         path = Path(out) / f"{job.name}_{width}x{height}.png"
-        picture = render(machine, machine_params(state, i), height, width)
+        picture = render(machine, state.params_of(i), height, width)
         write_image(path, picture, job.image.levels)
         paths.append(path)
     return paths

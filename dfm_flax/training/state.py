@@ -42,6 +42,10 @@ class TrainState:
         """Some of many models trained at once."""
         return jax.tree.map(lambda leaf: leaf[which] if leaf.ndim else leaf, self)
 
+    def params_of(self, machine: int) -> Any:
+        """The parameters of one of many models trained at once."""
+        return jax.tree.map(lambda leaf: leaf[machine], self.params)
+
     @classmethod
     def concatenate(cls, states: Sequence["TrainState"]) -> "TrainState":
         """Many models at once from parts of them, NumPy arrays; all are at the same step."""

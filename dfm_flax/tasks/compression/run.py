@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -87,8 +86,9 @@ class CompressionRun:
         bar = tqdm(self.jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
         for i, job in enumerate(bar):
             curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
-            params = jax.tree.map(lambda leaf, i=i: leaf[i], state.params)
-            entry, picture = evaluate(self._run, self.machine, job, params, curve, steps)
+            entry, picture = evaluate(
+                self._run, self.machine, job, state.params_of(i), curve, steps
+            )
             results.append(entry)
             self._tensorboard.write_images(steps, {job.name: picture[None]})
         self._run.write_results(results)

@@ -17,7 +17,7 @@ from dfm_flax.data.images import Image
 from dfm_flax.data.positions import Target
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import psnr_of_loss
-from dfm_flax.tasks.compress import initial_state, machine_params
+from dfm_flax.tasks.compress import initial_state
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
@@ -89,7 +89,7 @@ def train(
             state, _ = train_loop(
                 step, state, data, schedule, checkpoints, names=names, on_log=on_log
             )
-    return [machine_params(state, i) for i in range(len(images))]
+    return [state.params_of(i) for i in range(len(images))]
 
 
 def _identity(config: ConfigDict, images: list[Image], budgets: list[float], seed: int) -> str:
