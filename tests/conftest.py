@@ -109,6 +109,7 @@ MACHINES = {
         "max_frequencies": (1, 2, 3),
         "additive": (True, False, True),
     },
+    "tapered": {"depth": 4, "width": (7, 5, 2), "max_frequencies": (8, 2, 2), "additive": True},
 }
 
 
@@ -127,10 +128,9 @@ def quantised():
             **{"residual": False, "extent": float(np.float32(0.7))} | MACHINES[name]
         )
         rng = np.random.default_rng(seed)
-        outputs = [machine.width] * (machine.depth - 1) + [machine.channels]
         integers = [
             np.rint(rng.normal(0, 4, (len(rows), n))).astype(np.int32)
-            for rows, n in zip(row_groups(machine), outputs, strict=True)
+            for rows, n in zip(row_groups(machine), machine.widths[1:], strict=True)
         ]
         codes = rng.integers(30, 50, num_groups(machine), np.uint8)
         fields = {"height": 20, "width": 30, "levels": 255} | changes

@@ -23,7 +23,7 @@ from dfm_flax.fourier.machine import per_layer
 
 SUFFIX = ".dfm"
 MAGIC = b"\x8cDFM"
-VERSION = 1
+VERSION = 2  # has the width of each layer, where version 1 has one for all
 
 MAX_PIXELS = 2**26
 MAX_DEPTH = 64
@@ -56,8 +56,11 @@ def to_bytes(image: QuantisedImage) -> bytes:
         | shape << _SHAPE
     )
     frequencies = _three(machine.max_frequencies, machine.depth)
-    head = MAGIC + bytes([VERSION]) + _varint(image.height) + _varint(image.width)
-    head += bytes([flags, machine.depth, *frequencies]) + _varint(machine.width)
+    hidden = machine.widths[1:-1]
+    version = 1 if len(set(hidden)) == 1 else 2
+    head = MAGIC + bytes([version]) + _varint(image.height) + _varint(image.width)
+    head += bytes([flags, machine.depth, *frequencies])
+    head += b"".join(map(_varint, hidden if version > 1 else hidden[:1]))
     head += _EXTENT.pack(machine.extent)
     body = head + bytes(image.step_codes.tolist()) + bytes(widths)
     body += np.asarray(words, "<u4").tobytes()
@@ -149,12 +152,13 @@ def _varint(value: int) -> bytes:
 
 
 def _parse(data: bytes) -> QuantisedImage:
-    reader = _Reader(_checked_body(data))
+    version, body = _checked(data)
+    reader = _Reader(body)
     height, width = reader.varint(), reader.varint()
     if not 1 <= height * width <= MAX_PIXELS:
         raise ValueError(f"{width} x {height} are no pixels, or more than {MAX_PIXELS:,}")
     flags = reader.byte()
-    machine = _read_machine(reader, flags)
+    machine = _read_machine(reader, version, flags)
     groups = num_groups(machine)
     step_codes = np.frombuffer(reader.take(groups), np.uint8)
     widths = list(reader.take(groups))
@@ -169,8 +173,8 @@ def _parse(data: bytes) -> QuantisedImage:
     return QuantisedImage(height, width, levels, machine, step_codes, by_layers(integers, machine))
 
 
-def _checked_body(data: bytes) -> bytes:
-    """What lies between the version and the checksum."""
+def _checked(data: bytes) -> tuple[int, bytes]:
+    """The version, and what lies between it and the checksum."""
     if not data.startswith(MAGIC):
         raise ValueError("it is no .dfm file")
     start = len(MAGIC) + 1
@@ -182,21 +186,26 @@ def _checked_body(data: bytes) -> bytes:
     end = len(data) - _CHECKSUM.size
     if end < start or _CHECKSUM.pack(zlib.crc32(data[:end])) != data[end:]:
         raise ValueError("it is damaged or cut short: its checksum is wrong")
-    if data[start - 1] != VERSION:
+    if data[start - 1] < 1:
         raise ValueError(f"there is no version {data[start - 1]} of the format")
-    return data[start:end]
+    return data[start - 1], data[start:end]
 
 
-def _read_machine(reader: _Reader, flags: int) -> FourierMachine:
+def _read_machine(reader: _Reader, version: int, flags: int) -> FourierMachine:
     depth = reader.byte()
     frequencies = tuple(reader.take(3))
-    hidden = reader.varint()
-    (extent,) = _EXTENT.unpack(reader.take(_EXTENT.size))
-    if not (2 <= depth <= MAX_DEPTH and 1 <= hidden <= MAX_HIDDEN and min(frequencies) >= 1):
+    if not (2 <= depth <= MAX_DEPTH and min(frequencies) >= 1):
         raise ValueError(
-            f"no machine has depth {depth}, width {hidden} and frequencies {frequencies} "
-            f"(at most {MAX_DEPTH} and {MAX_HIDDEN}; at least 1)"
+            f"no machine has depth {depth} (2 to {MAX_DEPTH}) and frequencies {frequencies} "
+            "(at least 1)"
         )
+    if version == 1:
+        hidden = (reader.varint(),) * (depth - 1)
+    else:
+        hidden = tuple(reader.varint() for _ in range(depth - 1))
+    if not (min(hidden) >= 1 and max(hidden) <= MAX_HIDDEN):
+        raise ValueError(f"its layers have 1 to {MAX_HIDDEN} features, not {max(hidden)}")
+    (extent,) = _EXTENT.unpack(reader.take(_EXTENT.size))
     if not (math.isfinite(extent) and 0 < extent <= MAX_EXTENT):
         raise ValueError(f"an extent of {extent} periods is none")
     additive = tuple(bool(flags >> (_ADDITIVE + i) & 1) for i in range(3))
@@ -204,10 +213,11 @@ def _read_machine(reader: _Reader, flags: int) -> FourierMachine:
     most = FREE_WEIGHTS + MAX_WEIGHTS_PER_BYTE * len(reader.rest)
     # The series over all frequencies of m arguments has (F + 1)^m of them: too large a number
     # to compute, perhaps.
-    inputs = (2, hidden, hidden)
+    each_additive: list[bool] = per_layer(additive, depth)
+    each_frequency: list[int] = per_layer(frequencies, depth)
     too_many = any(
-        not flag and m * math.log2(frequency + 1) > 40
-        for flag, m, frequency in zip(additive, inputs, frequencies, strict=True)
+        not each_additive[i] and m * math.log2(each_frequency[i] + 1) > 40
+        for i, m in enumerate((2, *hidden))
     )
     if too_many or num_weights(depth, hidden, channels, frequencies, additive) > most:
         raise ValueError(f"it asks for more than {most:,} weights, too many for its size")
@@ -223,11 +233,10 @@ def _read_machine(reader: _Reader, flags: int) -> FourierMachine:
 
 
 def _group_sizes(machine: FourierMachine) -> list[int]:
-    features = [machine.width] * (machine.depth - 1) + [machine.channels]
     return list(
         itertools.chain.from_iterable(
             (np.bincount(rows)[rows[0] :] * n).tolist()
-            for rows, n in zip(row_groups(machine), features, strict=True)
+            for rows, n in zip(row_groups(machine), machine.widths[1:], strict=True)
         )
     )
 

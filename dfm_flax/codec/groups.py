@@ -1,7 +1,5 @@
 """Which weights of a machine share a quantiser step and an entropy model."""
 
-import itertools
-
 import numpy as np
 
 from dfm_flax.fourier import FourierMachine, frequencies
@@ -18,7 +16,7 @@ def row_groups(machine: FourierMachine) -> list[np.ndarray]:
     groups, count = [], 0
     frequency = per_layer(machine.max_frequencies, machine.depth)
     additive = per_layer(machine.additive, machine.depth)
-    for i, inputs in enumerate(_inputs(machine)):
+    for i, inputs in enumerate(machine.widths[:-1]):
         if additive[i]:  # of the frequencies f e_j
             sums = np.repeat(range(frequency[i] + 1), [1] + [inputs] * frequency[i])
         else:
@@ -34,13 +32,9 @@ def num_groups(machine: FourierMachine) -> int:
     additive = per_layer(machine.additive, machine.depth)
     return sum(
         num_layer_groups(inputs, frequency[i], additive[i])
-        for i, inputs in enumerate(_inputs(machine))
+        for i, inputs in enumerate(machine.widths[:-1])
     )
 
 
 def num_layer_groups(inputs: int, max_frequency: int, additive: bool) -> int:
     return max_frequency * (1 if additive else inputs) + 1
-
-
-def _inputs(machine: FourierMachine) -> list[int]:
-    return list(itertools.chain([2], itertools.repeat(machine.width, machine.depth - 1)))

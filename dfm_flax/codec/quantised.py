@@ -73,8 +73,7 @@ def by_groups(layers: list[np.ndarray], machine: FourierMachine) -> list[np.ndar
 def by_layers(groups: list[np.ndarray], machine: FourierMachine) -> list[np.ndarray]:
     """The inverse of `by_groups`."""
     layers = []
-    for i, rows in enumerate(row_groups(machine)):
-        features = machine.channels if i == machine.depth - 1 else machine.width
+    for features, rows in zip(machine.widths[1:], row_groups(machine), strict=True):
         layer = np.empty((len(rows), features), np.int32)
         for group in np.unique(rows):
             layer[rows == group] = groups[group].reshape(-1, features)

@@ -19,12 +19,13 @@ def of_file(file: Path, image: QuantisedImage, num_bytes: int) -> dict[str, Any]
     pixels = image.height * image.width
     raw = pixels * machine.channels * (1 if image.levels == 255 else 2)
     frequencies = per_layer(machine.max_frequencies, machine.depth)
+    hidden = machine.widths[1:-1]
     return {
         "file": str(file),
         "size": f"{image.width}x{image.height}x{machine.channels}",
         "bits": 8 if image.levels == 255 else 16,
         "depth": machine.depth,
-        "width": machine.width,
+        "width": ",".join(map(str, hidden if len(set(hidden)) > 1 else hidden[:1])),
         "frequencies": ",".join(str(frequencies[i]) for i in (0, 1, -1)),
         "weights": weights,
         "bytes": num_bytes,

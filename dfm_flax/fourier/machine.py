@@ -87,7 +87,7 @@ class FourierMachine(nn.Module):
 
     Attributes:
       depth: number of layers d, at least 2.
-      width: features between the layers.
+      width: features between the layers: one number, or depth - 1 of them.
       channels: outputs of the last layer: 1 for grey, 3 for RGB.
       variances: of the initial coefficients: one number for all layers, or three for the
         first layer, the hidden layers and the last layer.
@@ -99,7 +99,7 @@ class FourierMachine(nn.Module):
     """
 
     depth: int
-    width: int
+    width: int | Sequence[int]
     channels: int = 3
     variances: float | Sequence[float] = 2e-5
     max_frequencies: int | Sequence[int] = 1
@@ -111,7 +111,7 @@ class FourierMachine(nn.Module):
     def __post_init__(self):
         frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
-        if min(self.width, self.channels, *frequencies) < 1:
+        if min(*layer_widths(self.depth, self.width, self.channels), *frequencies) < 1:
             raise ValueError("width, channels and max_frequencies are at least 1")
         if not all(0 <= variance < math.inf for variance in variances):
             raise ValueError(f"variances={self.variances}: they cannot be negative")
@@ -126,15 +126,19 @@ class FourierMachine(nn.Module):
             )
         super().__post_init__()
 
+    @property
+    def widths(self) -> list[int]:
+        """Arguments of each layer, and the channels: [depth + 1]."""
+        return layer_widths(self.depth, self.width, self.channels)
+
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
         """Maps positions [..., 2] to colours [..., channels]."""
-        widths = [self.width] * (self.depth - 1) + [self.channels]
         max_frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
         additive = per_layer(self.additive, self.depth)
         x = self.extent * positions
-        for i, n in enumerate(widths):
+        for i, n in enumerate(self.widths[1:]):
             x = FourierLayer(
                 n,
                 max_frequencies[i],
@@ -165,9 +169,21 @@ def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
     return [first] + [hidden] * (depth - 2) + [last]
 
 
+def layer_widths(depth: int, width: int | Sequence[int], channels: int) -> list[int]:
+    """Arguments of each layer of a machine, and its channels: [depth + 1].
+
+    Raises:
+      ValueError: neither one width nor depth - 1 of them.
+    """
+    between = list(width) if isinstance(width, Sequence) else [width] * (depth - 1)
+    if len(between) != depth - 1:
+        raise ValueError(f"width={width!r}: a machine of depth {depth} has one, or {depth - 1}")
+    return [2, *between, channels]
+
+
 def num_weights(
     depth: int,
-    width: int,
+    width: int | Sequence[int],
     channels: int = 3,
     max_frequencies: int | Sequence[int] = 1,
     additive: bool | Sequence[bool] = False,
@@ -178,19 +194,18 @@ def num_weights(
 
 def _layer_sizes(
     depth: int,
-    width: int,
+    width: int | Sequence[int],
     channels: int,
     max_frequencies: int | Sequence[int],
     additive: bool | Sequence[bool],
 ) -> list[int]:
-    inputs = [2] + [width] * (depth - 1)
-    outputs = [width] * (depth - 1) + [channels]
+    widths = layer_widths(depth, width, channels)
     frequency = per_layer(max_frequencies, depth)
     rows = [
-        (num_additive_coefficients if flag else num_coefficients)(inputs[i], frequency[i])
+        (num_additive_coefficients if flag else num_coefficients)(widths[i], frequency[i])
         for i, flag in enumerate(per_layer(additive, depth))
     ]
-    return [rows[i] * outputs[i] for i in range(depth)]
+    return [rows[i] * widths[i + 1] for i in range(depth)]
 
 
 def widest(

@@ -35,7 +35,7 @@ def initial_deviations(machine: FourierMachine) -> np.ndarray:
     variances = per_layer(machine.variances, machine.depth)
     frequencies = per_layer(machine.max_frequencies, machine.depth)
     additive = per_layer(machine.additive, machine.depth)
-    for i, (m, features) in enumerate(_widths(machine)):
+    for i, (m, features) in enumerate(itertools.pairwise(machine.widths)):
         deviation = initial_deviation(
             m, frequencies[i], variances[i], additive[i], machine.normalize
         )
@@ -63,15 +63,10 @@ def apply_machines(
     return jax.vmap(apply)(coefficients)
 
 
-def _widths(machine: FourierMachine) -> list[tuple[int, int]]:
-    """(arguments, outputs) of each layer."""
-    widths = [2] + [machine.width] * (machine.depth - 1) + [machine.channels]
-    return list(itertools.pairwise(widths))
-
-
 def _shapes(machine: FourierMachine) -> list[tuple[int, int]]:
     """(rows, features) of the coefficients of each layer."""
     frequencies = per_layer(machine.max_frequencies, machine.depth)
     additive = per_layer(machine.additive, machine.depth)
     rows = [num_additive_coefficients if flag else num_coefficients for flag in additive]
-    return [(rows[i](m, frequencies[i]), n) for i, (m, n) in enumerate(_widths(machine))]
+    sizes = enumerate(itertools.pairwise(machine.widths))
+    return [(rows[i](m, frequencies[i]), n) for i, (m, n) in sizes]

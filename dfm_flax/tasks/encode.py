@@ -167,10 +167,9 @@ def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[R
     budgets = [weight_bits(job.num_bytes) for job in batch]
     images = [job.image for job in batch]
     log.info(
-        "%s: machine(s) of depth %d and width %d",
+        "%s: machine(s) with %s features between the layers",
         ", ".join(image.name for image in images),
-        machine.depth,
-        machine.width,
+        ", ".join(map(str, machine.widths[1:-1])),
     )
     trained = train(config, machine, images, budgets, folder, seed)
     return [

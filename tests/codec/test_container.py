@@ -15,7 +15,7 @@ from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
 from dfm_flax.tasks.rendering import render
 
-FIELDS = ("depth", "width", "channels", "residual", "extent")
+FIELDS = ("depth", "widths", "channels", "residual", "extent")
 
 
 def same(a, b):
@@ -58,6 +58,14 @@ def test_the_header_is_as_documented(quantised):
     assert data[-4:] == struct.pack("<I", zlib.crc32(data[:-4]))
 
 
+def test_widths_of_their_own_are_version_2(quantised):
+    one, each = to_bytes(quantised("best")), to_bytes(quantised("tapered"))
+    assert (one[4], each[4]) == (1, 2)
+    assert each[8:12] == bytes([4, 8, 2, 2])  # depth, frequencies
+    assert each[12:15] == bytes([7, 5, 2])
+    assert struct.unpack("<f", each[15:19]) == (np.float32(0.7),)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(UsageError, match=r"none.dfm: No such file"):
         read(tmp_path / "none.dfm")
@@ -76,7 +84,8 @@ HOSTILE = {
     "depth 255": (8, b"\xff", None, "no machine has depth 255"),
     "depth 1": (8, b"\x01", None, "no machine has depth 1"),
     "frequency 0": (9, b"\x00", None, "at least 1"),
-    "width of millions": (12, b"\xff\xff\x7f", 1, "no machine"),
+    "width of millions": (12, b"\xff\xff\x7f", 1, "1 to 1024 features, not 2097151"),
+    "width 0": (12, b"\x00", 1, "1 to 1024 features"),
     "width 1000": (12, b"\xe8\x07", 1, "asks for more than"),
     "all frequencies of 1000 arguments": (7, b"\x01\x08\xff\xff\xff\xe8\x07", 6, "asks for more"),
     "extent nan": (13, struct.pack("<f", np.nan), None, "extent"),
@@ -105,7 +114,7 @@ def test_wrong_kind_version_and_checksum(quantised):
         (b"", "no .dfm file"),
         (b"\x89PNG\r\n\x1a\n", "no .dfm file"),
         (MAGIC, "damaged or cut short"),
-        (MAGIC + b"\x02" + data[5:], "version 2 of the format"),
+        (MAGIC + b"\x03" + data[5:], "version 3 of the format, and this dfm_flax reads up to 2"),
         (with_checksum(MAGIC + b"\x00" + data[5:-4]), "no version 0"),
         (data[:-1], "damaged or cut short"),
         (data + b"\x00", "damaged or cut short"),
@@ -132,9 +141,9 @@ def test_limits_hold_for_writing(quantised):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_refused(noise, valid):
-    data = with_checksum(MAGIC + b"\x01" + noise) if valid else noise
+@given(st.binary(max_size=200), st.sampled_from([b"\x01", b"\x02", None]))
+def test_any_bytes_are_refused(noise, version):
+    data = noise if version is None else with_checksum(MAGIC + version + noise)
     with contextlib.suppress(UsageError):
         from_bytes(data)
 
@@ -172,37 +181,59 @@ def test_ten_thousand_mutations_with_right_checksums(quantised):
     assert 100 < read_well < 9_900
 
 
-GOLDEN = Path(__file__).parent / "golden_v1.dfm"
-GOLDEN_INTEGERS = "cdf3783f8219f9155cc862fc00c2c6388b5bc4f0325089b1346c832e6b90a080"
-GOLDEN_STEPS = [71, 70, 70, 70, 70, 71, 70, 70, 70, 70, 67, 66, 62, 62, 55, 59, 55]
+# Of each version, by its first writer: the file, SHA-256 of its integers, its step codes.
+GOLDEN = {
+    1: (
+        "cdf3783f8219f9155cc862fc00c2c6388b5bc4f0325089b1346c832e6b90a080",
+        [71, 70, 70, 70, 70, 71, 70, 70, 70, 70, 67, 66, 62, 62, 55, 59, 55],
+    ),
+    2: (
+        "af6130b2f360d235e020ac86045d31ffc1f52fa8eefa13b5907d9e4559e138a6",
+        [72, 68, 69, 68, 68, 68, 68, 68, 67, 67, 64, 68, 64, 70, 68, 70, 72, 67, 65, 66],
+    ),
+}
+each_version = pytest.mark.parametrize("version", GOLDEN)
 
 
-def test_old_files_stay_readable():
-    """A file of version 1 that was written when the format was new, and what it then was."""
-    image = read(GOLDEN)
+def golden(version):
+    return Path(__file__).parent / f"golden_v{version}.dfm"
+
+
+def off_by(picture, version):
+    """The largest difference to the picture that the first reader made, in levels."""
+    expected = read_image(golden(version).with_suffix(".png")).pixels
+    return np.abs(np.rint(picture * 255) - expected * 255).max()
+
+
+@each_version
+def test_old_files_stay_readable(version):
+    """Files that were written when their version was new, and what they then were."""
+    image = read(golden(version))
+    digest, step_codes = GOLDEN[version]
     assert (image.height, image.width, image.levels) == (48, 48, 255)
     integers = np.concatenate([layer.ravel() for layer in image.integers]).astype("<i4")
-    assert hashlib.sha256(integers.tobytes()).hexdigest() == GOLDEN_INTEGERS
-    assert image.step_codes.tolist() == GOLDEN_STEPS
-    picture = render(image.machine, image.params, 48, 48)
-    expected = read_image(GOLDEN.with_suffix(".png")).pixels
-    assert np.abs(np.rint(picture * 255) - expected * 255).max() <= 1.001
+    assert hashlib.sha256(integers.tobytes()).hexdigest() == digest
+    assert image.step_codes.tolist() == step_codes
+    assert off_by(render(image.machine, image.params, 48, 48), version) <= 1.001
 
 
-def test_files_are_written_as_they_were():
-    assert to_bytes(read(GOLDEN)) == GOLDEN.read_bytes()
+@each_version
+def test_files_are_written_as_they_were(version):
+    data = golden(version).read_bytes()
+    assert data[4] == version
+    assert to_bytes(from_bytes(data)) == data
 
 
-def test_old_files_are_what_the_formulas_say_in_float64():
-    """The golden file by docs/codec.md alone: additive series at the pixels' centres."""
-    image = read(GOLDEN)
+@each_version
+def test_old_files_are_what_the_formulas_say_in_float64(version):
+    """The golden files by docs/codec.md alone: additive series at the pixels' centres."""
+    image = read(golden(version))
+    frequencies = {1: [8, 1, 1, 1, 1], 2: [8, 1, 1, 1, 1, 2]}[version]
     centres = (np.arange(48) + 0.5) / 48
     x = image.machine.extent * np.stack(np.meshgrid(centres, centres), axis=-1)
-    for i, frequency in enumerate([8, 1, 1, 1, 1]):
+    for i, frequency in enumerate(frequencies):
         coefficients = image.params[f"layer_{i}"]["coefficients"].astype(np.float64)
         angles = np.concatenate([2 * np.pi * f * x for f in range(1, frequency + 1)], axis=-1)
         waves = np.concatenate([np.ones_like(x[..., :1]), np.cos(angles), np.sin(angles)], axis=-1)
         x = waves @ coefficients
-    picture = (np.tanh(x) + 1) / 2
-    expected = read_image(GOLDEN.with_suffix(".png")).pixels
-    assert np.abs(np.rint(picture * 255) - expected * 255).max() <= 1.001
+    assert off_by((np.tanh(x) + 1) / 2, version) <= 1.001

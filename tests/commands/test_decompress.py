@@ -51,7 +51,7 @@ def test_folders_become_folders_and_damage_is_named(files, tmp_path, capsys):
     assert output.err.splitlines() == [
         f"dfm: cannot read {files / '2.dfm'}: it is damaged or cut short: its checksum is wrong"
     ]
-    assert output.out.splitlines() == [str(tmp_path / "out" / f"{i}.png") for i in (0, 1, 3)]
+    assert output.out.splitlines() == [str(tmp_path / "out" / f"{i}.png") for i in (0, 1, 3, 4)]
     assert read_image(tmp_path / "out" / "1.png").levels == 65535
 
 

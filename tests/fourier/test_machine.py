@@ -28,6 +28,14 @@ def test_weights_of_an_additive_machine_are_counted_exactly():
     assert size(params) == 33 * 7 + 3 * 15 * 7 + 29 * 3
 
 
+def test_each_layer_can_have_its_own_width():
+    machine = FourierMachine(4, (7, 5, 2), max_frequencies=(8, 1, 2), additive=True)
+    params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
+    shapes = [params[f"layer_{i}"]["coefficients"].shape for i in range(4)]
+    assert shapes == [(33, 7), (15, 5), (11, 2), (9, 3)]
+    assert size(params) == num_weights(4, (7, 5, 2), 3, (8, 1, 2), additive=True)
+
+
 def test_the_count_of_the_thesis_without_the_idle_sine():
     # 2 x 4 x 6, four times 2 x 64 x 6, 2 x 64 x 3, less b_0 of every output
     assert num_weights(6, 6) == 3504 - 5 * 6 - 3
@@ -106,6 +114,8 @@ def test_widest_is_the_last_that_fits(additive):
     [
         ({"depth": 1}, "at least 2 layers"),
         ({"width": 0}, "at least 1"),
+        ({"width": (4, 0)}, "at least 1"),
+        ({"width": (4, 4, 4)}, "a machine of depth 3 has one, or 2"),
         ({"channels": 0}, "at least 1"),
         ({"max_frequencies": 0}, "at least 1"),
         ({"max_frequencies": (1, 0, 1)}, "at least 1"),

@@ -14,6 +14,7 @@ from dfm_flax.fourier import (
 MACHINES = [
     FourierMachine(3, 4, 1, variances=(0.3, 0.1, 0.2), max_frequencies=(3, 1, 2)),
     FourierMachine(4, 5, 3, 0.3, (4, 1, 1), additive=True, normalize=True, residual=False),
+    FourierMachine(4, (6, 3, 5), 3, 0.3, additive=(False, True, True), residual=False),
 ]
 
 

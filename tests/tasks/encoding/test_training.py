@@ -21,7 +21,7 @@ def images():
 
 def small():
     config = plan(600, 3, 250)
-    config.model.update({"depth": 2, "width": 4})
+    config.model.update({"depth": 2, "width": (4,)})
     config.optimizer.name = "adam"  # compiles faster
     config.training.batch_size = 64
     return config
