@@ -60,7 +60,7 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.optimizer.ema_decay = 0.999
 
     config.training = ConfigDict()
-    config.training.num_steps = 12_500  # 16 epochs
+    config.training.num_steps = 40_000  # 51 epochs
     config.training.batch_size = 64
     if name == "dfm":
         config.training.pixels = 512
