@@ -15,6 +15,7 @@ def test_the_machine_fits_the_file(num_bytes, channels):
     )
     assert weights * BITS_PER_WEIGHT <= weight_bits(num_bytes) < 8 * num_bytes
     assert wider * BITS_PER_WEIGHT > weight_bits(num_bytes)
+    assert list(model.width) == sorted(model.width, reverse=True)
 
 
 @pytest.mark.parametrize("num_bytes", [0, 50, 150])
