@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Few processes: each test already uses several cores.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .PHONY: help demo test fast lint install clean
 
@@ -21,10 +23,10 @@ demo: install  ## train a machine on a photo that ships with scikit-image and sh
 	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
 
 test: install  ## all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 fast: install  ## the tests that take no longer than seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: install  ## format and lint checks, types
 	$(BIN)/ruff format --check .

@@ -5,6 +5,8 @@ import sys
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Of several test processes that share a GPU, the first would take all of its memory.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
