@@ -211,15 +211,7 @@ def _read_machine(reader: _Reader, version: int, flags: int) -> FourierMachine:
     additive = tuple(bool(flags >> (_ADDITIVE + i) & 1) for i in range(3))
     channels = 3 if flags >> _COLOUR & 1 else 1
     most = FREE_WEIGHTS + MAX_WEIGHTS_PER_BYTE * len(reader.rest)
-    # The series over all frequencies of m arguments has (F + 1)^m of them: too large a number
-    # to compute, perhaps.
-    each_additive: list[bool] = per_layer(additive, depth)
-    each_frequency: list[int] = per_layer(frequencies, depth)
-    too_many = any(
-        not each_additive[i] and m * math.log2(each_frequency[i] + 1) > 40
-        for i, m in enumerate((2, *hidden))
-    )
-    if too_many or num_weights(depth, hidden, channels, frequencies, additive) > most:
+    if num_weights(depth, hidden, channels, frequencies, additive) > most:
         raise ValueError(f"it asks for more than {most:,} weights, too many for its size")
     return FourierMachine(
         depth=depth,
