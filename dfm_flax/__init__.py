@@ -3,7 +3,7 @@
     import dfm_flax as dfm
 
 Machines, to use like any Flax module:
-    FourierMachine, FourierLayer    positions to colours, and one layer R^m -> R^n
+    FourierMachine, FourierLayer    positions to colors, and one layer R^m -> R^n
     num_weights                     how many weights a machine has
     fourier_series, additive_fourier_series         a layer as a plain function
     Siren                           the usual network of sines, to compare with
@@ -16,7 +16,7 @@ Images, float32 [H, W, C] in [0, 1]:
 
 Whole runs, as the `dfm` command does them:
     load_config, override           a config file, and settings changed as KEY=VALUE
-    compress                        .train(config, workdir), .reconstruct(workdir, out, scale)
+    train                           train(config, workdir)
     DfmError, UsageError            what goes wrong, in one line
 
 The parts of training, to build other tasks from, are in `dfm_flax.training`. Nothing is

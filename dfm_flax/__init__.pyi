@@ -1,3 +1,5 @@
+from .baselines.siren import Siren as Siren
+from .compression.train import train as train
 from .config import load_config as load_config
 from .config import override as override
 from .data.images import prepare as prepare
@@ -12,6 +14,4 @@ from .fourier import fourier_series as fourier_series
 from .fourier import num_weights as num_weights
 from .metrics.distortion import distortion as distortion
 from .metrics.distortion import percent_of_raw_size as percent_of_raw_size
-from .models.siren import Siren as Siren
-from .tasks import compress as compress
-from .tasks.rendering import render as render
+from .models.rendering import render as render

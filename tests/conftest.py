@@ -87,14 +87,14 @@ def small_arguments():
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Trains small generators, once each: runs(variant, *changes) is the folder of a run."""
-    from dfm_flax.tasks import generate
+    from dfm_flax.generation.train import train
 
     made = {}
 
     def run(*key):
         if key not in made:
             made[key] = tmp_path_factory.mktemp("run")
-            generate.train(small_config(*key), made[key])
+            train(small_config(*key), made[key])
         return made[key]
 
     return run
@@ -104,7 +104,7 @@ def runs(tmp_path_factory):
 MACHINES = {
     "best": {"depth": 4, "width": 6, "max_frequencies": (8, 1, 1), "additive": True},
     "thesis": {"depth": 3, "width": 4, "residual": True, "extent": 1.0},
-    "two layers, grey": {"depth": 2, "width": 5, "channels": 1, "max_frequencies": (2, 1, 3)},
+    "two layers, gray": {"depth": 2, "width": 5, "channels": 1, "max_frequencies": (2, 1, 3)},
     "mixed": {
         "depth": 3,
         "width": 3,
@@ -116,13 +116,13 @@ MACHINES = {
 
 
 @pytest.fixture
-def quantised():
-    """quantised(name, seed): an image of random integers, 20 x 30."""
+def quantized():
+    """quantized(name, seed): an image of random integers, 20 x 30."""
 
     import numpy as np
 
     from dfm_flax.codec.groups import num_groups, row_groups
-    from dfm_flax.codec.quantised import QuantisedImage
+    from dfm_flax.codec.quantized import QuantizedImage
     from dfm_flax.fourier import FourierMachine
 
     def make(name="best", seed=0, **changes):
@@ -136,7 +136,7 @@ def quantised():
         ]
         codes = rng.integers(30, 50, num_groups(machine), np.uint8)
         fields = {"height": 20, "width": 30, "levels": 255} | changes
-        return QuantisedImage(**fields, machine=machine, step_codes=codes, integers=integers)
+        return QuantizedImage(**fields, machine=machine, step_codes=codes, integers=integers)
 
     make.names = list(MACHINES)
     return make

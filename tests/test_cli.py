@@ -125,7 +125,7 @@ def test_too_little_memory_is_one_line(capsys, tiny, tmp_path, monkeypatch):
     def fail(*args):
         raise MemoryError("Unable to\nallocate")
 
-    monkeypatch.setattr("dfm_flax.tasks.compress.initial_state", fail)
+    monkeypatch.setattr("dfm_flax.compression.train.initial_states", fail)
     line = one_line_error(capsys, 1, "train", *tiny, f"--workdir={tmp_path / 'r'}")
     assert line == "dfm: not enough memory: Unable to allocate"
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 # Whatever runs on all devices, and checks itself with as many as it finds.
-TESTS = ("training/test_step.py", "training/test_loop.py", "tasks/test_sharding.py")
+TESTS = ("training/test_step.py", "training/test_loop.py", "compression/test_sharding.py")
 
 
 @pytest.mark.parametrize("devices", [2, 4])

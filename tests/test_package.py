@@ -7,7 +7,7 @@ import dfm_flax as dfm
 
 
 def test_every_name_is_found_and_told_in_the_docstring():
-    assert {"FourierMachine", "read_image", "compress"} <= set(dfm.__all__) <= set(dir(dfm))
+    assert {"FourierMachine", "read_image", "train"} <= set(dfm.__all__) <= set(dir(dfm))
     for name in dfm.__all__:
         assert getattr(dfm, name).__name__.rpartition(".")[2] == name
         assert name in dfm.__doc__

@@ -34,7 +34,7 @@ def finish(arguments, workdir):
 
 
 def final_digest(workdir):
-    """Of the whole final state: parameters, optimiser, random stream; and the curve."""
+    """Of the whole final state: parameters, optimizer, random stream; and the curve."""
     newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
     progress = json.loads(next((newest / "progress").iterdir()).read_text())
     return newest.name, progress["digest"], progress["history"]

@@ -51,7 +51,7 @@ def main() -> None:
         def draw(key, i, count=count, size=size):
             return shuffled_batch(key, i, count, size)
 
-        def draw_colours(key, i, images, draw=draw):
+        def draw_colors(key, i, images, draw=draw):
             return images[draw(key, i)].astype(jnp.float32) / 127.5 - 1
 
         def draw_with_replacement(key, i, count=count, size=size):
@@ -61,7 +61,7 @@ def main() -> None:
         epoch = _best(permute)
         times = {
             "shuffled_batch": microseconds_per_step(draw),
-            "the same, gathered and scaled": microseconds_per_step(draw_colours, images),
+            "the same, gathered and scaled": microseconds_per_step(draw_colors, images),
             "randint, with replacement": microseconds_per_step(draw_with_replacement),
             f"permutation, {epoch / 1e3:.1f} ms an epoch": epoch * size / count,
         }

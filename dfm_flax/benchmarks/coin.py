@@ -19,17 +19,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from dfm_flax.baselines.siren import Siren, siren_num_weights
 from dfm_flax.benchmarks.equal_time import Contender, adam_cosine, pace
 from dfm_flax.benchmarks.timing import take_turns
 from dfm_flax.codec import container
-from dfm_flax.commands.tables import print_table
+from dfm_flax.codec.encoder import Goal, encode
 from dfm_flax.data.images import read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.files import atomic_path
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
-from dfm_flax.models.siren import Siren, siren_num_weights
-from dfm_flax.tasks.encode import Goal, encode
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.rendering import render
+from dfm_flax.reports.tables import print_table
 
 NETWORKS = (Siren(6, 20), Siren(6, 30))  # 5 hidden layers each
 _BATCH = 6_400
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("images", nargs="+", help="colour images, or sample:NAME")
+    parser.add_argument("images", nargs="+", help="color images, or sample:NAME")
     parser.add_argument("--steps", type=int, default=5_000, help="of ours (default: 5000)")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="COIN's (default: 1.5e-3)")
     parser.add_argument("--seed", type=int, default=0)

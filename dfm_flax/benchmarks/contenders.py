@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from dfm_flax.baselines.siren import siren_num_weights
 from dfm_flax.benchmarks import textbook
 from dfm_flax.fourier.series import by_xla
-from dfm_flax.models.siren import siren_num_weights
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import make_step, make_train_steps, replicate, shard
 

@@ -26,17 +26,18 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from dfm_flax.baselines.siren import Siren, siren_num_weights
+from dfm_flax.compression.train import reconstruction_loss
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights, widest
 from dfm_flax.metrics.distortion import psnr
-from dfm_flax.models.siren import Siren, siren_num_weights
-from dfm_flax.tasks.compress import initial_state, reconstruction_loss
-from dfm_flax.tasks.compression.settings import make_machine
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.machine import make_machine
+from dfm_flax.models.rendering import render
 from dfm_flax.training.optimizers import make_optimizer
+from dfm_flax.training.state import initial_states
 from dfm_flax.training.step import (
     first_replica,
     make_step,
@@ -70,7 +71,7 @@ class Contender:
         loss = reconstruction_loss(self.model, self.batch_size, self.sampling)
         self._train_steps = make_train_steps(over_machines(make_step(loss, optimizer)))
         self._data = replicate(data)
-        start = initial_state(self.model, optimizer, [seed])
+        start = initial_states(self.model, optimizer, [seed])
         self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
         self._state, self._end = replicate(start), num_steps
         self.steps, self.seconds, self.curve = 0, 0.0, []
@@ -185,7 +186,7 @@ def pace(runners: list[Contender], data: Target) -> dict[str, float]:
 
 
 def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict:
-    """Trains contenders on the centre 400x400 of an image; returns their PSNR in dB."""
+    """Trains contenders on the center 400x400 of an image; returns their PSNR in dB."""
     image = prepare(read_image(source), crop=(400, 400)).pixels
     data = Target.stack([image])
     rates = pace(runners, data)

@@ -48,8 +48,8 @@ def _plot(file: Path, rows: list[dict[str, Any]]) -> None:
 def _plot_ratios(ax, rows) -> None:
     labels = [f"{_case(row)}: {row['contender']}" for row in rows]
     ratios = [row["ratio"] for row in rows]
-    colours = ["tab:blue" if row["contender"] == "ours" else "silver" for row in rows]
-    bars = ax.barh(range(len(rows)), ratios, color=colours)
+    colors = ["tab:blue" if row["contender"] == "ours" else "silver" for row in rows]
+    bars = ax.barh(range(len(rows)), ratios, color=colors)
     ax.bar_label(bars, [f" {ratio:.1f}" for ratio in ratios])
     ax.set_yticks(range(len(rows)), labels)
     ax.invert_yaxis()

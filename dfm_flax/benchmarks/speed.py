@@ -24,7 +24,7 @@ from dfm_flax.benchmarks.textbook import TextbookMachine
 from dfm_flax.benchmarks.timing import MATMUL_FLOPS, matmul, take_turns
 from dfm_flax.config import load_config
 from dfm_flax.fourier import FourierMachine, num_weights
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.rendering import render
 
 OURS = "ours"
 Row = dict[str, Any]
@@ -134,7 +134,7 @@ CASES = {case.__name__: case for case in (layers, generation, dispatch, decoding
 
 
 def _example(depth: int, width: int, positions: int, channels: int = 3):
-    """A machine, random positions and colours for it, and its initial parameters."""
+    """A machine, random positions and colors for it, and its initial parameters."""
     machine = FourierMachine(depth, width, channels, variances=1e-4)
     keys = jax.random.split(jax.random.PRNGKey(0), 3)
     x = jax.random.uniform(keys[0], (positions, 2))

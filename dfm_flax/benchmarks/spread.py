@@ -17,7 +17,7 @@ from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.fourier import FourierMachine
-from dfm_flax.tasks.compression.settings import make_machine
+from dfm_flax.models.machine import make_machine
 
 _POSITIONS = 4_096
 
@@ -30,12 +30,12 @@ def spread(machine: FourierMachine, target: Target, seed: int = 0) -> list[tuple
       and the root mean square of the loss's gradient in its coefficients.
     """
     index = target.draw(jax.random.PRNGKey(seed), _POSITIONS)
-    x, colours = target.at(index)
+    x, colors = target.at(index)
     params = machine.init(jax.random.PRNGKey(seed), x)["params"]
 
     def loss(params):
         prediction: Any = machine.apply({"params": params}, x)
-        return jnp.mean((prediction - colours) ** 2)
+        return jnp.mean((prediction - colors) ** 2)
 
     gradients = jax.grad(loss)(params)
     _, state = machine.apply({"params": params}, x, capture_intermediates=True)

@@ -26,7 +26,7 @@ class TextbookMachine(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps positions [..., 2] to colours [..., channels]."""
+        """Maps positions [..., 2] to colors [..., channels]."""
         for i, n in enumerate([self.width] * (self.depth - 1) + [self.channels]):
             y = _TextbookLayer(n, name=f"layer_{i}")(x)
             x = x + y if x.shape[-1] == n else y

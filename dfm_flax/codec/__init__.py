@@ -1,4 +1,4 @@
-"""Images as `.dfm` files: a machine's weights quantised, entropy coded and put in a container.
+"""Images as `.dfm` files: a machine's weights quantized, entropy coded and put in a container.
 
 docs/codec.md describes the file byte by byte.
 """

@@ -1,4 +1,4 @@
-"""Quantiser steps that make a machine's weights take a given number of bits.
+"""Quantizer steps that make a machine's weights take a given number of bits.
 
 While a machine trains, the steps of its groups are free up to a common factor, and the factor
 is whatever spends the budget. So a step that grows lets all others shrink, a weight that
@@ -19,7 +19,7 @@ from dfm_flax.fourier import FourierMachine
 _SMALLEST = 1e-6  # magnitude of a weight, so that logarithms and roots have gradients
 
 
-class QuantisedMachine(nn.Module):
+class QuantizedMachine(nn.Module):
     """A machine and `log_steps` [groups], natural logarithms of steps up to a common factor."""
 
     machine: FourierMachine
@@ -31,24 +31,24 @@ class QuantisedMachine(nn.Module):
         return self.machine(positions)
 
 
-def quantisation(machine: FourierMachine, params, budget: jax.Array, rng: jax.Array | None) -> dict:
-    """Parameters of the machine as if quantised, for training.
+def quantization(machine: FourierMachine, params, budget: jax.Array, rng: jax.Array | None) -> dict:
+    """Parameters of the machine as if quantized, for training.
 
     Args:
-      params: of a `QuantisedMachine`.
+      params: of a `QuantizedMachine`.
       budget: bits of all weights.
       rng: for uniform noise one step wide; None to round, with the gradient of no rounding.
     """
     sizes = steps(machine, params, budget)
-    quantised = {}
+    quantized = {}
     for i, rows in enumerate(row_groups(machine)):
         weights, size = params["machine"][f"layer_{i}"]["coefficients"], sizes[rows][:, None]
         if rng is not None:
             error = jax.random.uniform(jax.random.fold_in(rng, i), weights.shape) - 0.5
         else:
             error = jax.lax.stop_gradient(jnp.round(weights / size) - weights / size)
-        quantised[f"layer_{i}"] = {"coefficients": weights + size * error}
-    return quantised
+        quantized[f"layer_{i}"] = {"coefficients": weights + size * error}
+    return quantized
 
 
 def steps(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The `.dfm` file: bytes to a quantised machine and back. docs/codec.md has it byte by byte.
+"""The `.dfm` file: bytes to a quantized machine and back. docs/codec.md has it byte by byte.
 
 Files come from anywhere. A reader checks the checksum, then every field against limits, before
 it computes or allocates anything that a field asks for.
@@ -15,7 +15,7 @@ import numpy as np
 
 from dfm_flax.codec import entropy
 from dfm_flax.codec.groups import num_groups, row_groups
-from dfm_flax.codec.quantised import QuantisedImage, by_groups, by_layers
+from dfm_flax.codec.quantized import QuantizedImage, by_groups, by_layers
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights
@@ -34,12 +34,12 @@ MAX_EXTENT = 1024.0
 FREE_WEIGHTS = 2**16
 MAX_WEIGHTS_PER_BYTE = 64
 
-_COLOUR, _DEEP, _RESIDUAL, _ADDITIVE, _SHAPE = 0, 1, 2, 3, 6  # places in the flags
+_COLOR, _DEEP, _RESIDUAL, _ADDITIVE, _SHAPE = 0, 1, 2, 3, 6  # places in the flags
 _CHECKSUM = struct.Struct("<I")
 _EXTENT = struct.Struct("<f")
 
 
-def to_bytes(image: QuantisedImage) -> bytes:
+def to_bytes(image: QuantizedImage) -> bytes:
     """The file of an image.
 
     Raises:
@@ -49,7 +49,7 @@ def to_bytes(image: QuantisedImage) -> bytes:
     additive = _three(machine.additive, machine.depth)
     shape, widths, words = entropy.encode(by_groups(image.integers, machine))
     flags = (
-        (machine.channels == 3) << _COLOUR
+        (machine.channels == 3) << _COLOR
         | (image.levels == 65535) << _DEEP
         | machine.residual << _RESIDUAL
         | sum(flag << i for i, flag in enumerate(additive)) << _ADDITIVE
@@ -69,7 +69,7 @@ def to_bytes(image: QuantisedImage) -> bytes:
     return data
 
 
-def from_bytes(data: bytes, source: str | Path = "data") -> QuantisedImage:
+def from_bytes(data: bytes, source: str | Path = "data") -> QuantizedImage:
     """The image in the bytes of a file; `source` is the file's path, for messages.
 
     Raises:
@@ -81,7 +81,7 @@ def from_bytes(data: bytes, source: str | Path = "data") -> QuantisedImage:
         raise UsageError(f"cannot read {source}: {one_line(error)}") from error
 
 
-def write(path: str | Path, image: QuantisedImage) -> int:
+def write(path: str | Path, image: QuantizedImage) -> int:
     """Writes the file, complete or not at all; returns its bytes."""
     data = to_bytes(image)
     with atomic_path(path) as temporary:
@@ -89,7 +89,7 @@ def write(path: str | Path, image: QuantisedImage) -> int:
     return len(data)
 
 
-def read(path: str | Path) -> QuantisedImage:
+def read(path: str | Path) -> QuantizedImage:
     """Reads a `.dfm` file.
 
     Raises:
@@ -151,7 +151,7 @@ def _varint(value: int) -> bytes:
     return bytes([*parts, value])
 
 
-def _parse(data: bytes) -> QuantisedImage:
+def _parse(data: bytes) -> QuantizedImage:
     version, body = _checked(data)
     reader = _Reader(body)
     height, width = reader.varint(), reader.varint()
@@ -170,7 +170,7 @@ def _parse(data: bytes) -> QuantisedImage:
     sizes = _group_sizes(machine)
     integers = entropy.decode(np.frombuffer(reader.rest, "<u4"), shape, widths, sizes)
     levels = 65535 if flags >> _DEEP & 1 else 255
-    return QuantisedImage(height, width, levels, machine, step_codes, by_layers(integers, machine))
+    return QuantizedImage(height, width, levels, machine, step_codes, by_layers(integers, machine))
 
 
 def _checked(data: bytes) -> tuple[int, bytes]:
@@ -209,7 +209,7 @@ def _read_machine(reader: _Reader, version: int, flags: int) -> FourierMachine:
     if not (math.isfinite(extent) and 0 < extent <= MAX_EXTENT):
         raise ValueError(f"an extent of {extent} periods is none")
     additive = tuple(bool(flags >> (_ADDITIVE + i) & 1) for i in range(3))
-    channels = 3 if flags >> _COLOUR & 1 else 1
+    channels = 3 if flags >> _COLOR & 1 else 1
     most = FREE_WEIGHTS + MAX_WEIGHTS_PER_BYTE * len(reader.rest)
     if num_weights(depth, hidden, channels, frequencies, additive) > most:
         raise ValueError(f"it asks for more than {most:,} weights, too many for its size")

@@ -95,10 +95,10 @@ def decode(
 def bits(shape: int, width: int, group: np.ndarray) -> float:
     """Length of integers under a model, infinite where it does not cover them."""
     table = frequency_table(shape, width)
-    centre = len(table) // 2
-    if np.abs(group).max(initial=0) > centre:
+    center = len(table) // 2
+    if np.abs(group).max(initial=0) > center:
         return np.inf
-    return float(-np.log2(table[np.ravel(group) + centre] / _TOTAL).sum())
+    return float(-np.log2(table[np.ravel(group) + center] / _TOTAL).sum())
 
 
 def _best_width(shape: int, group: np.ndarray) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Which weights of a machine share a quantiser step and an entropy model."""
+"""Which weights of a machine share a quantizer step and an entropy model."""
 
 import numpy as np
 

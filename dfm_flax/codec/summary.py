@@ -8,11 +8,11 @@ import numpy as np
 from dfm_flax.codec import entropy
 from dfm_flax.codec.groups import row_groups
 from dfm_flax.codec.powers import step_size
-from dfm_flax.codec.quantised import QuantisedImage, by_groups
+from dfm_flax.codec.quantized import QuantizedImage, by_groups
 from dfm_flax.fourier.machine import per_layer
 
 
-def of_file(file: Path, image: QuantisedImage, num_bytes: int) -> dict[str, Any]:
+def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]:
     """One row: size, machine, weights and rates of a file of `num_bytes`."""
     machine = image.machine
     weights = sum(layer.size for layer in image.integers)
@@ -35,7 +35,7 @@ def of_file(file: Path, image: QuantisedImage, num_bytes: int) -> dict[str, Any]
     }
 
 
-def of_groups(image: QuantisedImage) -> list[dict[str, Any]]:
+def of_groups(image: QuantizedImage) -> list[dict[str, Any]]:
     """A row for each group of weights; bits as entropy coded."""
     groups = by_groups(image.integers, image.machine)
     shape, widths, _ = entropy.encode(groups)

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.benchmarks import report, speed
     from dfm_flax.benchmarks.textbook import torch_installed
-    from dfm_flax.commands.tables import print_table
     from dfm_flax.fourier.series import evaluation
+    from dfm_flax.reports.tables import print_table
 
     unknown = [name for name in options.cases if name not in speed.CASES]
     if unknown or options.rounds < 1:

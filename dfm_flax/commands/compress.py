@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.commands.tables import print_table
-    from dfm_flax.tasks.encode import Goal, encode
+    from dfm_flax.codec.encoder import Goal, encode
+    from dfm_flax.reports.tables import print_table
 
     given = {key: getattr(options, key) for key in ("bpp", "psnr", "percent")}
     if not any(given.values()):

@@ -21,7 +21,7 @@ Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir sa
 import argparse
 from pathlib import Path
 
-from dfm_flax.commands.tables import print_table
+from dfm_flax.reports.tables import print_table
 
 _SHOWN = 100  # images on a contact sheet
 
@@ -62,7 +62,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from dfm_flax.data.prepared import list_sets
+    from dfm_flax.data.tfds import list_sets
 
     if sets := list_sets(options.data_dir):
         print_table(sets)
@@ -74,13 +74,13 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from dfm_flax.data.image_sets import load_image_set
     from dfm_flax.data.images import write_image
-    from dfm_flax.reports.grids import image_grid
+    from dfm_flax.figures.grids import image_grid
 
     loaded = load_image_set(options.name, options.split, options.data_dir, size=options.size)
     count, height, width, channels = loaded.images.shape
     print(
         f"{options.name}, {options.split}: {count:,} images of {height} x {width} pixels, "
-        f"{'grey' if channels == 1 else 'RGB'}, {loaded.num_classes} classes, "
+        f"{'gray' if channels == 1 else 'RGB'}, {loaded.num_classes} classes, "
         f"{loaded.images.nbytes:,} bytes"
     )
     if options.out:

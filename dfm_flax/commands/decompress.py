@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec import container
+    from dfm_flax.codec.decoder import decompress
     from dfm_flax.errors import DfmError
-    from dfm_flax.tasks.decompress import decompress
 
     files = container.find_files(options.files)
     single = len(files) == 1 and not options.files[0].is_dir() and options.out.suffix

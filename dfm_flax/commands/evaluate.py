@@ -18,8 +18,8 @@ columns: frechet, kernel (from 0, less is better; kernel is the unbiased one, wi
   over subsets), precision and recall (0 to 1: how much of it looks real, how much of the real
   is there), score (1 to the number of classes: sure of single images, and varied).
 
-output in each WORKDIR: evaluation.json with all numbers, and figures/neighbours_*.png with
-  samples beside their nearest training images, so that memorising shows. What was measured
+output in each WORKDIR: evaluation.json with all numbers, and figures/neighbors_*.png with
+  samples beside their nearest training images, so that memorizing shows. What was measured
   before with the same settings is read from evaluation.json.
 """
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from dfm_flax.commands.arguments import count, seed
-from dfm_flax.commands.tables import print_table
+from dfm_flax.reports.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.tasks.evaluate import Options, evaluate
+    from dfm_flax.evaluation.evaluate import Options, evaluate
 
     results = evaluate(
         options.workdir,

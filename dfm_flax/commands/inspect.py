@@ -2,7 +2,7 @@
 
 Prints a row for each file: the image's size, the machine (layers, width, largest
 frequencies), its weights, bytes, bits per pixel, bits per weight and percent of the raw image.
---layers prints what each group of weights takes: its frequency, quantiser step, largest integer
+--layers prints what each group of weights takes: its frequency, quantizer step, largest integer
 and bits per weight.
 """
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec import container, summary
-    from dfm_flax.commands.tables import print_table
+    from dfm_flax.reports.tables import print_table
 
     files = container.find_files(options.files)
     images = [container.read(file) for file in files]

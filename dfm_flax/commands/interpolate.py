@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.reports.image_files import check_writable, write_images
-    from dfm_flax.tasks import sampling
+    from dfm_flax.figures.image_output import check_writable, write_images
+    from dfm_flax.generation import sampling
 
     check_writable(options.out)
     generator = sampling.load_generator(options.workdir)

@@ -7,7 +7,7 @@ size can be asked for; the default is the size it was trained on.
 A run of generation: the model's images for --images FILE FILE, which need not be of the
 training set (they are brought to its size), or for a --split of its data set, such as test
 or, of a set of tensorflow-datasets, test[:64]. Latents come from the encoder or, if training
-kept a table of them, from an optimisation under the frozen decoder. --out as in `dfm sample`.
+kept a table of them, from an optimization under the frozen decoder. --out as in `dfm sample`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     if options.images or options.split:
         raise UsageError(f"{options.workdir} is a run of compression: no --images, no --split")
-    from dfm_flax.tasks.reconstruct import reconstruct
+    from dfm_flax.compression.reconstruct import reconstruct
 
     for path in reconstruct(options.workdir, out, options.scale, options.size):
         print(path)
@@ -51,9 +51,9 @@ def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
     import numpy as np
 
     from dfm_flax.data.image_sets import load_image_set
-    from dfm_flax.reports.image_files import check_writable, write_images
-    from dfm_flax.tasks import sampling
-    from dfm_flax.tasks.generation.inputs import read_images
+    from dfm_flax.figures.image_output import check_writable, write_images
+    from dfm_flax.generation import sampling
+    from dfm_flax.generation.input_images import read_images
 
     check_writable(out)
     generator = sampling.load_generator(options.workdir)

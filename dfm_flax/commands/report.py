@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.commands.tables import print_table
+    from dfm_flax.codec.comparison import OURS, compare
     from dfm_flax.reports.page import bd_table, coin_table, write_page
-    from dfm_flax.tasks.comparison import OURS, compare
+    from dfm_flax.reports.tables import print_table
 
     comparisons = compare(options.images, options.dfm, options.coin)
     write_page(options.out, comparisons, OURS)

@@ -23,8 +23,8 @@ import argparse
 from pathlib import Path
 
 from dfm_flax.commands.arguments import count, shard
-from dfm_flax.commands.tables import print_table
 from dfm_flax.errors import UsageError
+from dfm_flax.reports.tables import print_table
 
 TAKES_OVERRIDES = True
 

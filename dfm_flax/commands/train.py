@@ -8,10 +8,10 @@ that the config file gives it, and lists are written with commas. --show prints 
 settings and stops. The run keeps its config and its input: going on with other settings is
 refused.
 
-input: config.data.images takes files of any format that Pillow reads (grey, RGB, palette,
+input: config.data.images takes files of any format that Pillow reads (gray, RGB, palette,
   16-bit; EXIF rotation is applied, transparency is shown over white), folders, for all images
   in them, and sample:NAME for the images that ship with scikit-image. resize=N makes the
-  shorter side N pixels, then crop=HEIGHT,WIDTH cuts the centre; resize=0 and crop=() keep the
+  shorter side N pixels, then crop=HEIGHT,WIDTH cuts the center; resize=0 and crop=() keep the
   image as it is. One machine is trained for each image and each seed, all side by side.
 
 output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
@@ -31,8 +31,8 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 import argparse
 from pathlib import Path
 
-from dfm_flax.commands.tables import print_table
 from dfm_flax.errors import UsageError
+from dfm_flax.reports.tables import print_table
 
 TAKES_OVERRIDES = True
 
@@ -79,17 +79,17 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _train_compressor(config, workdir: Path, profile_steps: int) -> None:
-    from dfm_flax.tasks import compress
-    from dfm_flax.tasks.results import summarize
+    from dfm_flax.compression import train
+    from dfm_flax.compression.results import summarize
 
-    if rows := compress.train(config, workdir, profile_steps):
+    if rows := train.train(config, workdir, profile_steps):
         print_table(summarize(rows))
         print(f"pictures: {workdir / 'figures'}")
 
 
 def _train_generator(config, workdir: Path, profile_steps: int) -> None:
-    from dfm_flax.tasks import generate
+    from dfm_flax.generation import train
 
-    if rows := generate.train(config, workdir, profile_steps):
+    if rows := train.train(config, workdir, profile_steps):
         print_table(rows)
         print(f"samples: dfm sample --workdir {workdir} --prior gmm --out samples.png")

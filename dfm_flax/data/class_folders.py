@@ -84,13 +84,13 @@ def _is_hidden(name: str) -> bool:
 def decode_entries(
     entries: Sequence[Entry], read: Callable[[str], bytes], source: str, size: int = 0
 ) -> NDArray[np.uint8]:
-    """The images of entries, uint8 [N, H, W, C], grey only if all are.
+    """The images of entries, uint8 [N, H, W, C], gray only if all are.
 
     Args:
         entries: at least one.
         read: the bytes of a path.
         source: where they come from, for messages.
-        size: the shorter side is resized to it and the centre cut out, size x size; 0 keeps.
+        size: the shorter side is resized to it and the center cut out, size x size; 0 keeps.
 
     Raises:
         UsageError: an image cannot be read, their sizes differ, or they do not fit into memory.
@@ -109,7 +109,7 @@ def decode_entries(
             )
         if pixels.shape[2] > stacked.shape[3]:
             stacked = np.repeat(stacked, 3, axis=3)
-        stacked[i] = pixels  # grey spreads over three channels
+        stacked[i] = pixels  # gray spreads over three channels
     return stacked
 
 

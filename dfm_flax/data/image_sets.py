@@ -25,7 +25,7 @@ class ImageSet:
 
     Attributes:
         name: as it was asked for.
-        images: uint8 [N, H, W, C]; C is 1 (grey) or 3 (RGB).
+        images: uint8 [N, H, W, C]; C is 1 (gray) or 3 (RGB).
         labels: int32 [N], from 0 on; all 0 where there are none.
         num_classes: 1 where there are no labels.
     """
@@ -55,7 +55,7 @@ def load_image_set(
             (for digits the position in the set, "0" on; for folders the path below PATH) has a
             CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
         data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
-        size: if not 0, the shorter side of each image is resized to it and the centre cut
+        size: if not 0, the shorter side of each image is resized to it and the center cut
             out, size x size pixels.
         part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
 
@@ -69,15 +69,15 @@ def load_image_set(
         return _load_digits(split, size, part)
     if name.startswith(FOLDER_PREFIX):
         return _load_folder(name, split, size, part)
-    from dfm_flax.data import prepared
+    from dfm_flax.data import tfds
 
-    builder = prepared.open_builder(name, data_dir)
-    folder = prepared.find_folder(builder)
+    builder = tfds.open_builder(name, data_dir)
+    folder = tfds.find_folder(builder)
     if folder is None:
-        prepared.download(builder)
-    elif (note := prepared.read_note(folder)) and note["lossy"]:
+        tfds.download(builder)
+    elif (note := tfds.read_note(folder)) and note["lossy"]:
         log.warning("%s was imported from %s, which lose detail", name, note["kind"])
-    return ImageSet(name, *prepared.read(builder, split, size, part))
+    return ImageSet(name, *tfds.read(builder, split, size, part))
 
 
 def is_held_out(name: str) -> bool:

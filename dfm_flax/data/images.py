@@ -1,6 +1,6 @@
 """Images: read from files of many kinds, brought to size, written without loss.
 
-In memory an image is float32 [H, W, C] in [0, 1], grey (C = 1) or RGB (C = 3).
+In memory an image is float32 [H, W, C] in [0, 1], gray (C = 1) or RGB (C = 3).
 """
 
 import difflib
@@ -31,7 +31,7 @@ class Image:
     """An image and what is known of its source.
 
     Attributes:
-        pixels: float32 [H, W, C] in [0, 1]; C is 1 (grey) or 3 (RGB).
+        pixels: float32 [H, W, C] in [0, 1]; C is 1 (gray) or 3 (RGB).
         levels: the largest sample of the source, 255 (8 bits) or 65535 (16 bits).
         name: the file's name without folder and suffix.
         had_alpha: whether anything was transparent and now shows white.
@@ -46,9 +46,9 @@ class Image:
 def read_image(source: str | Path) -> Image:
     """Reads any image that Pillow reads, or `sample:NAME`, an image that scikit-image ships.
 
-    The image is turned upright as its EXIF data says. Grey stays grey; palettes and other
-    colour spaces become RGB; transparency is composited over white; an animation gives its
-    first frame. 16 bits are kept for grey images and for RGB in PNG and TIFF; whatever else is
+    The image is turned upright as its EXIF data says. Gray stays gray; palettes and other
+    color spaces become RGB; transparency is composited over white; an animation gives its
+    first frame. 16 bits are kept for gray images and for RGB in PNG and TIFF; whatever else is
     deeper, Pillow reduces to 8 bits. Float images must hold [0, 1] and count as 16 bits.
 
     Raises:
@@ -85,7 +85,7 @@ def decode_image(data: bytes, source: str | Path) -> Image:
 
 
 def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) -> Image:
-    """Resizes so that the shorter side has `resize` pixels (0 keeps), then crops the centre.
+    """Resizes so that the shorter side has `resize` pixels (0 keeps), then crops the center.
 
     Args:
         image: the image.
@@ -122,7 +122,7 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
     """Writes [H, W, C] in [0, 1] in the format of the suffix, complete or not at all.
 
     Samples are clipped to [0, 1] and rounded to the nearest of `levels` + 1 levels. Only PNG
-    keeps 16 bits (levels = 65535), grey and RGB; other formats get 8, the lossy ones at
+    keeps 16 bits (levels = 65535), gray and RGB; other formats get 8, the lossy ones at
     quality 95.
 
     Raises:
@@ -151,7 +151,7 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
 
 
 def to_pillow(samples: NDArray[np.uint8]) -> PIL.Image.Image:
-    """Pillow's image, grey or RGB, of samples [H, W, 1] or [H, W, 3]."""
+    """Pillow's image, gray or RGB, of samples [H, W, 1] or [H, W, 3]."""
     return PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
 
 
@@ -188,7 +188,7 @@ def _decode(data: bytes) -> tuple[NDArray[np.float32], int]:
     raw_mode = _raw_mode(image)
     planar = image.format == "TIFF" and raw_mode == "R"
     if planar and 16 in image.getexif()[BITSPERSAMPLE]:
-        raise ValueError("Pillow misreads 16-bit TIFF in separate planes; interleave its colours")
+        raise ValueError("Pillow misreads 16-bit TIFF in separate planes; interleave its colors")
     low_byte_mode = _LOW_BYTE_MODES.get(raw_mode) if image.mode in ("RGB", "RGBA") else None
     upright = PIL.ImageOps.exif_transpose(image)
     if low_byte_mode:
@@ -200,14 +200,14 @@ def _decode(data: bytes) -> tuple[NDArray[np.float32], int]:
         if not (numbers.min() >= 0 and numbers.max() <= largest):  # also catches NaN
             raise ValueError(f"its numbers must lie between 0 and {largest}; rescale it")
         return (numbers / largest).astype(np.float32), 65535
-    # Pillow widens grey with alpha to RGBA when it has 16 bits.
-    grey = upright.mode in ("1", "L", "LA") or raw_mode == "LA;16B"
-    mode = ("L" if grey else "RGB") + ("A" if upright.has_transparency_data else "")
+    # Pillow widens gray with alpha to RGBA when it has 16 bits.
+    gray = upright.mode in ("1", "L", "LA") or raw_mode == "LA;16B"
+    mode = ("L" if gray else "RGB") + ("A" if upright.has_transparency_data else "")
     samples = np.asarray(upright.convert(mode), np.float32) / np.float32(255)
     return samples[..., np.newaxis] if samples.ndim == 2 else samples, 255
 
 
-# Pillow has no mode for 16-bit colour and keeps the high byte of each sample. Reading once more
+# Pillow has no mode for 16-bit color and keeps the high byte of each sample. Reading once more
 # as if the bytes came in the other order keeps the low byte: together, all 16 bits.
 _LOW_BYTE_MODES = {
     f"{mode};16{order}": f"{mode};16{other}"
@@ -234,11 +234,11 @@ def _decode_low_bytes(data: bytes, raw_mode: str) -> NDArray[np.float32]:
 
 
 def _over_white(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
-    """Colours composited over white, and whether anything was transparent."""
+    """Colors composited over white, and whether anything was transparent."""
     if samples.shape[-1] % 2:
         return samples, False
-    colours, alpha = samples[..., :-1], samples[..., -1:]
-    return colours * alpha + (1 - alpha), bool(alpha.min() < 1)
+    colors, alpha = samples[..., :-1], samples[..., -1:]
+    return colors * alpha + (1 - alpha), bool(alpha.min() < 1)
 
 
 def _resize(pixels: NDArray[np.float32], shorter: int) -> NDArray[np.float32]:
@@ -265,15 +265,15 @@ def _shorter_side_for(crop: tuple[int, int], size: tuple[int, ...]) -> int:
 
 
 def _encode_png_16_bit(samples: NDArray) -> bytes:
-    """A 16-bit PNG of samples [H, W, C], grey or RGB; Pillow writes none in colour."""
+    """A 16-bit PNG of samples [H, W, C], gray or RGB; Pillow writes none in color."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
     height, width, channels = samples.shape
-    colour_type = {1: 0, 3: 2}[channels]
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    color_type = {1: 0, 3: 2}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
     rows = np.pad(rows, ((0, 0), (1, 0)))  # each row starts with its filter: 0, none
     return b"\x89PNG\r\n\x1a\n" + b"".join(

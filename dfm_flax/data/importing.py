@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
-from dfm_flax.data.prepared import NOTE_FILE, is_importable, open_builder
+from dfm_flax.data.tfds import NOTE_FILE, is_importable, open_builder
 from dfm_flax.errors import DfmError, UsageError
 
 log = logging.getLogger(__name__)

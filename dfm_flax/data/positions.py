@@ -9,19 +9,19 @@ import numpy as np
 
 
 def pixel_positions(index, height, width):
-    """Centres of the pixels of given row-major index, [..., 2] as (x, y) in the unit square."""
-    return pixel_centres(index % width, index // width, height, width)
+    """Centers of the pixels of given row-major index, [..., 2] as (x, y) in the unit square."""
+    return pixel_centers(index % width, index // width, height, width)
 
 
-def pixel_centres(column, row, height, width):
-    """Centres of the pixels in given columns and rows, [..., 2] as (x, y) in the unit square."""
+def pixel_centers(column, row, height, width):
+    """Centers of the pixels in given columns and rows, [..., 2] as (x, y) in the unit square."""
     x = (column + 0.5) / width
     y = (row + 0.5) / height
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
 def shifted(index, shift, height, width):
-    """Positions [..., 2] of pixels moved by `shift` [..., 2] pixels, not over the outer centres."""
+    """Positions [..., 2] of pixels moved by `shift` [..., 2] pixels, not over the outer centers."""
     size = jnp.array([width, height], jnp.float32)
     return jnp.clip(
         pixel_positions(index, height, width) + shift / size, 0.5 / size, 1 - 0.5 / size
@@ -29,10 +29,10 @@ def shifted(index, shift, height, width):
 
 
 def interpolated(images: jax.Array, positions: jax.Array) -> jax.Array:
-    """Colours [B, P, C] of images [B, H, W, C] at positions [P, 2], by cubic convolution.
+    """Colors [B, P, C] of images [B, H, W, C] at positions [P, 2], by cubic convolution.
 
-    The kernel of Keys (1981) gives a pixel's own colour at its centre, and stays sharp in
-    between, where a linear one blurs. Beyond the outermost centres lies nothing: the weights
+    The kernel of Keys (1981) gives a pixel's own color at its center, and stays sharp in
+    between, where a linear one blurs. Beyond the outermost centers lies nothing: the weights
     of the pixels that there are sum to 1.
     """
     height, width = images.shape[1:3]
@@ -61,7 +61,7 @@ class Target:
     Images of different sizes can be stacked: `pixels` is padded to the largest.
 
     Attributes:
-      pixels: colours [P, C] in [-1, 1], row by row; those beyond height * width are unused.
+      pixels: colors [P, C] in [-1, 1], row by row; those beyond height * width are unused.
       height, width: size in pixels.
     """
 
@@ -99,5 +99,5 @@ class Target:
         return jnp.minimum(whole + jnp.floor(broken).astype(jnp.int32), count - 1)
 
     def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Positions [..., 2] and colours [..., C] of pixels."""
+        """Positions [..., 2] and colors [..., C] of pixels."""
         return pixel_positions(index, self.height, self.width), self.pixels[index]

@@ -81,14 +81,14 @@ def initial_deviation(
 
 
 class FourierMachine(nn.Module):
-    """h = tanh(h_d o ... o h_1): positions in the unit square to colours in [-1, 1].
+    """h = tanh(h_d o ... o h_1): positions in the unit square to colors in [-1, 1].
 
     With the defaults it is the thesis's machine. Settings that make no sense raise ValueError.
 
     Attributes:
       depth: number of layers d, at least 2.
       width: features between the layers: one number, or depth - 1 of them.
-      channels: outputs of the last layer: 1 for grey, 3 for RGB.
+      channels: outputs of the last layer: 1 for gray, 3 for RGB.
       variances: of the initial coefficients: one number for all layers, or three for the
         first layer, the hidden layers and the last layer.
       max_frequencies: largest frequency F, likewise one number or three.
@@ -133,7 +133,7 @@ class FourierMachine(nn.Module):
 
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
-        """Maps positions [..., 2] to colours [..., channels]."""
+        """Maps positions [..., 2] to colors [..., channels]."""
         max_frequencies = per_layer(self.max_frequencies, self.depth)
         variances = per_layer(self.variances, self.depth)
         additive = per_layer(self.additive, self.depth)

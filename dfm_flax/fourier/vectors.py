@@ -54,7 +54,7 @@ def apply_machines(
       positions: [P, 2] in the unit square.
 
     Returns:
-      Colours [B, P, channels] in [-1, 1].
+      Colors [B, P, channels] in [-1, 1].
     """
 
     def apply(vector):

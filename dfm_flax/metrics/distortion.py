@@ -40,7 +40,7 @@ def psnr(original: ArrayLike, reconstruction: ArrayLike) -> float:
 
 
 def psnr_of_loss(loss: float) -> float:
-    """PSNR in dB of a mean squared error between colours in [-1, 1], as in training."""
+    """PSNR in dB of a mean squared error between colors in [-1, 1], as in training."""
     return 10 * math.log10(4 / loss) if loss > 0 else math.inf
 
 

@@ -139,8 +139,8 @@ def _check_pair(a: NDArray, b: NDArray) -> None:
 
 
 def _covariance(features: NDArray) -> NDArray:
-    centred = features - features.mean(axis=0)
-    return centred.T @ centred / (len(features) - 1)
+    centerd = features - features.mean(axis=0)
+    return centerd.T @ centerd / (len(features) - 1)
 
 
 def _symmetric_root(matrix: NDArray) -> NDArray:

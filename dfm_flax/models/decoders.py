@@ -45,7 +45,7 @@ class FourierDecoder(nn.Module):
             self.mlp = Mlp(self.hidden, size, self.activation, self.variance)
 
     def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
-        """Colours of some pixels of a grid of any size.
+        """Colors of some pixels of a grid of any size.
 
         Args:
           latents: [B, L].
@@ -58,7 +58,7 @@ class FourierDecoder(nn.Module):
         return self.at(latents, pixel_positions(index, height, width))
 
     def at(self, latents: jax.Array, positions: jax.Array) -> jax.Array:
-        """Colours [B, P, C] at positions [P, 2] in the unit square."""
+        """Colors [B, P, C] at positions [P, 2] in the unit square."""
         return apply_machines(self.machine, self.coefficients(latents), positions)
 
     def coefficients(self, latents: jax.Array) -> jax.Array:

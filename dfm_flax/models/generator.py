@@ -39,7 +39,7 @@ class ImageGenerator(nn.Module):
         return mean, log_variance
 
     def decode(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
-        """Colours [B, P, C] in [-1, 1] of the pixels `index` [P] of a grid, from latents [B, L]."""
+        """Colors [B, P, C] in [-1, 1] of the pixels `index` [P] of a grid, from latents [B, L]."""
         return self.decoder(latents, index, height, width)
 
     def _encoder(self, images: jax.Array) -> jax.Array:

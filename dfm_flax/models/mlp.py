@@ -23,7 +23,7 @@ class Mlp(nn.Module):
       variance: of the Gaussian that kernels are drawn from; 0 for what keeps the scale of
         the features from layer to layer, 2 / inputs for the rectifying activations and
         1 / inputs for tanh and the last layer. Biases start at 0.
-      last_kernel, last_bias: initialisers of the last layer, where they differ from that.
+      last_kernel, last_bias: initializers of the last layer, where they differ from that.
     """
 
     hidden: Sequence[int]

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dfm_flax.codec.comparison import COIN, COIN_ON_KODAK, Comparison
 from dfm_flax.data.images import to_pillow
 from dfm_flax.files import atomic_path
-from dfm_flax.reports.rate_distortion import (
-    COIN,
-    COIN_ON_KODAK,
-    Comparison,
+from dfm_flax.metrics.rate_distortion import (
     Point,
     bd_rate,
     frontier,
@@ -186,7 +184,7 @@ def _say(point: Point) -> str:
 
 
 def _picture(pixels: np.ndarray, caption: str) -> str:
-    """The centre of an image, without loss."""
+    """The center of an image, without loss."""
     top, left = (
         max(0, (have - want) // 2) for have, want in zip(pixels.shape, _CROP, strict=False)
     )

@@ -13,14 +13,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
+from dfm_flax.compression.jobs import stored_images
 from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
-from dfm_flax.reports.loss_intervals import interval_name, interval_of, loss_grid_figure
-from dfm_flax.reports.pictures import pictures_figure
+from dfm_flax.figures.loss_intervals import interval_name, interval_of, loss_grid_figure
+from dfm_flax.figures.pictures import pictures_figure
 from dfm_flax.sweeps.folder import Sweep
 from dfm_flax.sweeps.grid import Cell
 from dfm_flax.sweeps.jpeg_comparison import compare_with_jpeg
-from dfm_flax.tasks.inputs import stored_images
 
 _SETTINGS = {"loss_bounds": (0.1, 0.2), "jpeg": True}
 
@@ -51,7 +51,7 @@ def draw_figures(sweep: Sweep, figures: ConfigDict) -> list[Path]:
 
 
 def final_loss(entry: dict[str, Any]) -> float:
-    """Equation 4.7 over all pixels of the picture as it is stored, colours in [-1, 1]."""
+    """Equation 4.7 over all pixels of the picture as it is stored, colors in [-1, 1]."""
     return 4 * entry["mse"]
 
 

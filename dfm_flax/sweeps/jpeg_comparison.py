@@ -6,14 +6,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dfm_flax.baselines.jpeg import Jpeg, jpeg_within
+from dfm_flax.compression.jobs import stored_images
+from dfm_flax.compression.results import mean
 from dfm_flax.data.images import Image, read_image
+from dfm_flax.figures.pictures import pictures_figure
 from dfm_flax.metrics.distortion import distortion
-from dfm_flax.reports.jpeg import Jpeg, jpeg_within
-from dfm_flax.reports.pictures import pictures_figure
 from dfm_flax.sweeps.folder import Sweep, write_csv
 from dfm_flax.sweeps.grid import Cell
-from dfm_flax.tasks.inputs import stored_images
-from dfm_flax.tasks.results import mean
 
 _BYTES_A_WEIGHT = 4  # the thesis's rule of size
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import jax
 
 from dfm_flax import config as configs
+from dfm_flax.compression import settings as compression
+from dfm_flax.compression.train import train_side_by_side
 from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.generation import settings as generation
+from dfm_flax.generation import train as generation_train
 from dfm_flax.runs import Busy
 from dfm_flax.sweeps.folder import Sweep
 from dfm_flax.sweeps.grid import Cell
-from dfm_flax.tasks import compress, generate
-from dfm_flax.tasks.compression import settings as compression
-from dfm_flax.tasks.generation import settings as generation
 from dfm_flax.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _run_group(sweep: Sweep, cells: list[Cell]) -> dict[str, str]:
 def _train(sweep: Sweep, cells: list[Cell]) -> None:
     folders = [sweep.run_of(cell).folder for cell in cells]
     if cells[0].config.task == "compress":
-        compress.train_side_by_side([cell.config for cell in cells], folders)
+        train_side_by_side([cell.config for cell in cells], folders)
     else:
         (cell,), (folder,) = cells, folders
-        generate.train(cell.config, folder)
+        generation_train.train(cell.config, folder)

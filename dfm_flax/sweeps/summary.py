@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from dfm_flax.compression.results import mean
 from dfm_flax.sweeps.folder import Sweep
-from dfm_flax.tasks.results import mean
 
 
 def summarize(sweep: Sweep) -> list[dict[str, Any]]:

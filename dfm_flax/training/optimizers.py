@@ -1,4 +1,4 @@
-"""Optimisers and rate schedules by name, from a config's `optimizer` section."""
+"""Optimizers and rate schedules by name, from a config's `optimizer` section."""
 
 import optax
 from ml_collections import ConfigDict
@@ -50,7 +50,7 @@ def slowed(rate: optax.Schedule, ratios: tuple[float, float], num_steps: int) ->
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """The optimiser `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`.
+    """The optimizer `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`.
 
     The rates and b1, b2 may be arrays, also traced ones; `check_optimizer` is for numbers.
     """

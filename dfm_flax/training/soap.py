@@ -91,7 +91,7 @@ def scale_by_soap(
 
 
 def soap(learning_rate: optax.ScalarOrSchedule, **options) -> optax.GradientTransformationExtraArgs:
-    """`scale_by_soap(**options)` with a learning rate, to be minimised.
+    """`scale_by_soap(**options)` with a learning rate, to be minimized.
 
     Each parameter's update is cut to a root mean square of the learning rate: where gradients
     suddenly grow, second moments lag behind, and one step too large would be the end.

@@ -1,5 +1,6 @@
 """The one struct that training carries from step to step."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 
 @flax.struct.dataclass
@@ -21,7 +23,7 @@ class TrainState:
       step: steps done; one number, also for many models trained at once.
       rng: raw random key, uint32 [2]. Saved as plain numbers.
       params: the model's variables.
-      opt_state: the optimiser's state.
+      opt_state: the optimizer's state.
     """
 
     step: jax.Array
@@ -52,3 +54,18 @@ class TrainState:
         return jax.tree.map(
             lambda *leaves: np.concatenate(leaves) if leaves[0].ndim else leaves[0], *states
         )
+
+
+def initial_states(model: nn.Module, optimizer, seeds: Sequence[int]) -> TrainState:
+    """The stacked states of one model a seed, each as it would be alone."""
+    return jax.tree.map(np.array, _create_all(model, optimizer, np.array(seeds, np.uint32)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _create_all(model: nn.Module, optimizer, seeds: jax.Array) -> TrainState:
+    def create(seed):
+        init_rng, step_rng = jax.random.split(jax.random.PRNGKey(seed))
+        params = model.init(init_rng, jnp.zeros((1, 2)))["params"]
+        return TrainState.create(step_rng, params, optimizer)
+
+    return jax.vmap(create, out_axes=TrainState.of_machines())(seeds)

@@ -1,6 +1,6 @@
-"""A learned table of latents, whose rows are optimised at the steps that they take part in.
+"""A learned table of latents, whose rows are optimized at the steps that they take part in.
 
-A dense optimiser would touch all rows at every step. Here a step gathers the rows of its
+A dense optimizer would touch all rows at every step. Here a step gathers the rows of its
 batch with their Adam moments, and scatters them back in place: its cost is that of the batch,
 whatever the size of the table.
 
@@ -20,7 +20,7 @@ from dfm_flax.training.step import DEVICES
 
 @flax.struct.dataclass
 class LatentTable:
-    """Latents of all images, and their optimiser.
+    """Latents of all images, and their optimizer.
 
     Attributes:
       latents: [N, L].

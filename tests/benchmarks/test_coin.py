@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from dfm_flax.baselines.siren import Siren
 from dfm_flax.benchmarks import coin
 from dfm_flax.data.images import write_image
-from dfm_flax.models.siren import Siren
 
 
 def test_sizes_are_those_published():
@@ -16,8 +16,8 @@ def test_sizes_are_those_published():
 
 @pytest.mark.slow
 def test_a_network_beside_a_file_of_half_its_size(tmp_path, monkeypatch, capsys):
-    grey = np.linspace(0.2, 0.8, 128 * 160).reshape(128, 160, 1).repeat(3, axis=2)
-    write_image(tmp_path / "ramp.png", grey)
+    gray = np.linspace(0.2, 0.8, 128 * 160).reshape(128, 160, 1).repeat(3, axis=2)
+    write_image(tmp_path / "ramp.png", gray)
     monkeypatch.setattr(coin, "NETWORKS", (Siren(6, 20),))
     out = tmp_path / "coin.json"
     arguments = [str(tmp_path / "ramp.png"), "--steps", "50", "--out", str(out)]

@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
+from dfm_flax.baselines.siren import siren_num_weights
 from dfm_flax.benchmarks import textbook
 from dfm_flax.benchmarks.contenders import COIN_DEPTH, coin_width, gradient
 from dfm_flax.fourier import FourierMachine
-from dfm_flax.models.siren import siren_num_weights
 
 
 @pytest.fixture

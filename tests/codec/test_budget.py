@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfm_flax.codec.budget import QuantisedMachine, laplace_bits, quantisation, steps
+from dfm_flax.codec.budget import QuantizedMachine, laplace_bits, quantization, steps
 from dfm_flax.codec.groups import num_groups, row_groups
 from dfm_flax.fourier import FourierMachine
 
@@ -15,7 +15,7 @@ MACHINE = FourierMachine(
 
 @pytest.fixture(scope="module")
 def params():
-    made = QuantisedMachine(MACHINE).init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
+    made = QuantizedMachine(MACHINE).init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
     noise = jax.random.normal(jax.random.PRNGKey(1), made["log_steps"].shape)
     return made | {"log_steps": 0.3 * noise}
 
@@ -87,7 +87,7 @@ def test_gradients_are_those_of_the_constraint(params):
 def test_noise_is_one_step_wide(params):
     budget = jnp.float32(2_000.0)
     sizes = np.asarray(steps(MACHINE, params, budget))
-    noisy = quantisation(MACHINE, params, budget, jax.random.PRNGKey(2))
+    noisy = quantization(MACHINE, params, budget, jax.random.PRNGKey(2))
     for i, rows in enumerate(row_groups(MACHINE)):
         difference = (
             noisy[f"layer_{i}"]["coefficients"] - params["machine"][f"layer_{i}"]["coefficients"]
@@ -100,7 +100,7 @@ def test_noise_is_one_step_wide(params):
 def test_rounded_weights_are_multiples_of_their_steps(params):
     budget = jnp.float32(2_000.0)
     sizes = np.asarray(steps(MACHINE, params, budget))
-    rounded = quantisation(MACHINE, params, budget, None)
+    rounded = quantization(MACHINE, params, budget, None)
     for i, rows in enumerate(row_groups(MACHINE)):
         weights = params["machine"][f"layer_{i}"]["coefficients"]
         expected = np.rint(weights / sizes[rows][:, None]) * sizes[rows][:, None]
@@ -112,7 +112,7 @@ def test_rounding_passes_gradients_on(params):
 
     def total(machine):
         fixed = params | {"machine": machine}
-        return quantisation(MACHINE, fixed, jnp.float32(7_000.0), None)["layer_1"][
+        return quantization(MACHINE, fixed, jnp.float32(7_000.0), None)["layer_1"][
             "coefficients"
         ].sum()
 

@@ -13,7 +13,7 @@ from dfm_flax.codec import container
 from dfm_flax.codec.container import MAGIC, from_bytes, read, to_bytes, write
 from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.rendering import render
 
 FIELDS = ("depth", "widths", "channels", "residual", "extent")
 
@@ -36,16 +36,16 @@ def with_checksum(body):
     return bytes(body) + struct.pack("<I", zlib.crc32(bytes(body)))
 
 
-def test_round_trip(quantised, tmp_path):
-    for name in quantised.names:
-        image = quantised(name, height=300, width=2, levels=65535 if name == "mixed" else 255)
+def test_round_trip(quantized, tmp_path):
+    for name in quantized.names:
+        image = quantized(name, height=300, width=2, levels=65535 if name == "mixed" else 255)
         assert write(tmp_path / "a.dfm", image) == (tmp_path / "a.dfm").stat().st_size
         same(image, read(tmp_path / "a.dfm"))
 
 
-def test_the_header_is_as_documented(quantised):
+def test_the_header_is_as_documented(quantized):
     """Read by hand, as docs/codec.md has it."""
-    image = quantised("best", height=300, width=20)
+    image = quantized("best", height=300, width=20)
     data = to_bytes(image)
     assert data[:5] == b"\x8cDFM\x01"
     assert data[5:8] == bytes([300 & 127 | 128, 300 >> 7, 20])
@@ -58,8 +58,8 @@ def test_the_header_is_as_documented(quantised):
     assert data[-4:] == struct.pack("<I", zlib.crc32(data[:-4]))
 
 
-def test_widths_of_their_own_are_version_2(quantised):
-    one, each = to_bytes(quantised("best")), to_bytes(quantised("tapered"))
+def test_widths_of_their_own_are_version_2(quantized):
+    one, each = to_bytes(quantized("best")), to_bytes(quantized("tapered"))
     assert (one[4], each[4]) == (1, 2)
     assert each[8:12] == bytes([4, 8, 2, 2])  # depth, frequencies
     assert each[12:15] == bytes([7, 5, 2])
@@ -99,17 +99,17 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_one_line(quantised, name):
+def test_hostile_files_are_one_line(quantized, name):
     offset, new, remove, message = HOSTILE[name]
-    data = to_bytes(quantised("best"))
+    data = to_bytes(quantized("best"))
     with pytest.raises(UsageError, match=message) as raised:
         from_bytes(hostile(offset, new, data, remove), "x.dfm")
     assert str(raised.value).startswith("cannot read x.dfm: ")
     assert "\n" not in str(raised.value)
 
 
-def test_wrong_kind_version_and_checksum(quantised):
-    data = to_bytes(quantised("best"))
+def test_wrong_kind_version_and_checksum(quantized):
+    data = to_bytes(quantized("best"))
     for wrong, message in (
         (b"", "no .dfm file"),
         (b"\x89PNG\r\n\x1a\n", "no .dfm file"),
@@ -123,8 +123,8 @@ def test_wrong_kind_version_and_checksum(quantised):
             from_bytes(wrong)
 
 
-def test_every_truncation_and_flipped_bit_is_noticed(quantised):
-    data = to_bytes(quantised("best"))
+def test_every_truncation_and_flipped_bit_is_noticed(quantized):
+    data = to_bytes(quantized("best"))
     for length in range(len(data)):
         with pytest.raises(UsageError):
             from_bytes(data[:length])
@@ -135,9 +135,9 @@ def test_every_truncation_and_flipped_bit_is_noticed(quantised):
             from_bytes(bytes(flipped))
 
 
-def test_limits_hold_for_writing(quantised):
+def test_limits_hold_for_writing(quantized):
     with pytest.raises(ValueError, match="no pixels, or more"):
-        to_bytes(quantised("best", height=10**5, width=10**5))
+        to_bytes(quantized("best", height=10**5, width=10**5))
 
 
 @settings(max_examples=100, deadline=None)
@@ -149,10 +149,10 @@ def test_any_bytes_are_refused(noise, version):
 
 
 @pytest.mark.slow
-def test_ten_thousand_mutations_with_right_checksums(quantised):
+def test_ten_thousand_mutations_with_right_checksums(quantized):
     """Whatever is read is an image that can be drawn; all else is a UsageError."""
     rng = np.random.default_rng(0)
-    files = [to_bytes(quantised(name, seed)) for name in quantised.names for seed in range(3)]
+    files = [to_bytes(quantized(name, seed)) for name in quantized.names for seed in range(3)]
     read_well = 0
     for i in range(10_000):
         body = bytearray(files[i % len(files)][:-4])
@@ -226,11 +226,11 @@ def test_files_are_written_as_they_were(version):
 
 @each_version
 def test_old_files_are_what_the_formulas_say_in_float64(version):
-    """The golden files by docs/codec.md alone: additive series at the pixels' centres."""
+    """The golden files by docs/codec.md alone: additive series at the pixels' centers."""
     image = read(golden(version))
     frequencies = {1: [8, 1, 1, 1, 1], 2: [8, 1, 1, 1, 1, 2]}[version]
-    centres = (np.arange(48) + 0.5) / 48
-    x = image.machine.extent * np.stack(np.meshgrid(centres, centres), axis=-1)
+    centers = (np.arange(48) + 0.5) / 48
+    x = image.machine.extent * np.stack(np.meshgrid(centers, centers), axis=-1)
     for i, frequency in enumerate(frequencies):
         coefficients = image.params[f"layer_{i}"]["coefficients"].astype(np.float64)
         angles = np.concatenate([2 * np.pi * f * x for f in range(1, frequency + 1)], axis=-1)

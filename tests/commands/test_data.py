@@ -42,7 +42,7 @@ def test_import_list_and_show(originals, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     assert main(["data", "show", "mnist", "--split", "test", "--out", str(sheet), *place]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "mnist, test: 5 images of 28 x 28 pixels, grey, 10 classes, 3,920 bytes",
+        "mnist, test: 5 images of 28 x 28 pixels, gray, 10 classes, 3,920 bytes",
         str(sheet),
     ]
     with PIL.Image.open(sheet) as picture:

@@ -10,14 +10,14 @@ import pytest
 from dfm_flax.cli import main
 from dfm_flax.codec.container import write
 from dfm_flax.data.images import read_image
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.rendering import render
 
 
 @pytest.fixture
-def files(tmp_path, quantised):
+def files(tmp_path, quantized):
     """A folder with a file of each kind of machine."""
-    for i, name in enumerate(quantised.names):
-        write(tmp_path / "in" / f"{i}.dfm", quantised(name, levels=65535 if i == 1 else 255))
+    for i, name in enumerate(quantized.names):
+        write(tmp_path / "in" / f"{i}.dfm", quantized(name, levels=65535 if i == 1 else 255))
     return tmp_path / "in"
 
 
@@ -25,9 +25,9 @@ def run(*arguments):
     return main(["decompress", *map(str, arguments)])
 
 
-def test_the_image_is_the_machine_at_its_pixels(files, tmp_path, quantised):
+def test_the_image_is_the_machine_at_its_pixels(files, tmp_path, quantized):
     assert run(files / "0.dfm", "-o", tmp_path / "a.png") == 0
-    image = quantised("best")
+    image = quantized("best")
     expected = render(image.machine, image.params, 20, 30)
     decoded = read_image(tmp_path / "a.png")
     assert decoded.levels == 255
@@ -107,9 +107,9 @@ print(json.dumps([heavy, time.process_time() - start]))
 
 
 @pytest.mark.slow
-def test_decoding_starts_fast(tmp_path, quantised):
+def test_decoding_starts_fast(tmp_path, quantized):
     """768x512 pixels without TensorFlow, in seconds of processor time."""
-    write(tmp_path / "a.dfm", quantised("best", width=768, height=512))
+    write(tmp_path / "a.dfm", quantized("best", width=768, height=512))
     arguments = ["decompress", tmp_path / "a.dfm", "-o", tmp_path / "a.png"]
     process = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
@@ -122,7 +122,7 @@ def test_decoding_starts_fast(tmp_path, quantised):
     assert seconds < 10  # about 1 where nothing else runs
 
 
-def test_hostile_work_is_refused_at_once(tmp_path, capsys, quantised):
+def test_hostile_work_is_refused_at_once(tmp_path, capsys, quantized):
     """Noise in a file's place, of any length, costs no time."""
     rng = np.random.default_rng(0)
     start = time.process_time()

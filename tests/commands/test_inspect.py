@@ -2,9 +2,9 @@ from dfm_flax.cli import main
 from dfm_flax.codec.container import write
 
 
-def test_what_is_in_a_file(tmp_path, capsys, quantised):
-    size = write(tmp_path / "a.dfm", quantised("best"))
-    write(tmp_path / "b.dfm", quantised("two layers, grey", levels=65535))
+def test_what_is_in_a_file(tmp_path, capsys, quantized):
+    size = write(tmp_path / "a.dfm", quantized("best"))
+    write(tmp_path / "b.dfm", quantized("two layers, gray", levels=65535))
     assert main(["inspect", str(tmp_path), "--layers"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
     a = dict(zip(lines[0], lines[1], strict=True))

@@ -6,14 +6,14 @@ import pytest
 from dfm_flax.cli import main
 from dfm_flax.codec.container import write
 from dfm_flax.data.images import write_image
-from dfm_flax.tasks.rendering import render
+from dfm_flax.models.rendering import render
 
 
 @pytest.mark.slow
-def test_a_report(tmp_path, quantised, capsys):
+def test_a_report(tmp_path, quantized, capsys):
     """Two images that machines draw well, at one rate."""
     for seed, name in enumerate("ab"):
-        image = quantised("best", seed, height=64, width=96)
+        image = quantized("best", seed, height=64, width=96)
         write(tmp_path / "coded" / f"{name}.dfm", image)
         picture = render(image.machine, image.params, 64, 96)
         write_image(tmp_path / "photos" / f"{name}.png", picture)
@@ -34,8 +34,8 @@ def test_an_image_without_a_file(tmp_path, capsys):
     assert "no coffee.dfm in" in capsys.readouterr().err
 
 
-def test_files_of_networks_that_cannot_be_read(tmp_path, quantised, capsys):
-    image = quantised("best", 0, height=64, width=96)
+def test_files_of_networks_that_cannot_be_read(tmp_path, quantized, capsys):
+    image = quantized("best", 0, height=64, width=96)
     write(tmp_path / "coded" / "a.dfm", image)
     write_image(tmp_path / "a.png", render(image.machine, image.params, 64, 96))
     networks = tmp_path / "coin.json"

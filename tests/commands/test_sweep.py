@@ -10,9 +10,9 @@ import time
 import pytest
 
 from dfm_flax.cli import main
+from dfm_flax.compression import train as compress
 from dfm_flax.config import load_config, override
 from dfm_flax.runs import Run
-from dfm_flax.tasks import compress
 
 SMALL = (
     "--config=configs/sweeps/figure_5_1.py",

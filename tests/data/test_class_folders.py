@@ -83,19 +83,19 @@ def test_images_come_as_they_are(tmp_path, decode):
     np.testing.assert_array_equal(decode(["0.png", "1.png", "2.png"]), images)
 
 
-def test_grey_stays_grey_unless_another_has_colour(tmp_path, decode):
-    grey, colour = noise(4, 5), noise(4, 5, 3)
-    write(tmp_path / "grey.png", grey)
-    write(tmp_path / "colour.png", colour)
-    np.testing.assert_array_equal(decode(["grey.png", "grey.png"])[1], grey[..., np.newaxis])
-    both = np.stack([np.stack([grey] * 3, -1), colour])
-    np.testing.assert_array_equal(decode(["grey.png", "colour.png"]), both)
-    np.testing.assert_array_equal(decode(["colour.png", "grey.png"]), both[::-1])
+def test_gray_stays_gray_unless_another_has_color(tmp_path, decode):
+    gray, color = noise(4, 5), noise(4, 5, 3)
+    write(tmp_path / "gray.png", gray)
+    write(tmp_path / "color.png", color)
+    np.testing.assert_array_equal(decode(["gray.png", "gray.png"])[1], gray[..., np.newaxis])
+    both = np.stack([np.stack([gray] * 3, -1), color])
+    np.testing.assert_array_equal(decode(["gray.png", "color.png"]), both)
+    np.testing.assert_array_equal(decode(["color.png", "gray.png"]), both[::-1])
 
 
-def test_centre_at_a_size(tmp_path, decode):
+def test_center_at_a_size(tmp_path, decode):
     image = np.zeros((4, 8, 3), np.uint8)
-    image[:, 2:6] = 200  # the centre
+    image[:, 2:6] = 200  # the center
     write(tmp_path / "wide.png", image)
     write(tmp_path / "tall.png", image.transpose(1, 0, 2))
     images = decode(["wide.png", "tall.png"], size=4)

@@ -76,7 +76,7 @@ def test_digits_refuse(options, message):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of 30 grey pictures of 4 x 6 pixels; the value of a picture is its number."""
+    """A folder of 30 gray pictures of 4 x 6 pixels; the value of a picture is its number."""
     for i in range(30):
         PIL.Image.new("L", (6, 4), i).save(tmp_path / f"{i:02d}.png")
     return tmp_path

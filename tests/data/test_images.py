@@ -71,17 +71,17 @@ def one_line(raised):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_grey_and_rgb(tmp_path, shape):
-    grey, rgb = samples_of(shape), samples_of((*shape, 3))
-    check(read_image(saved(tmp_path / "a.png", grey)), grey[..., None] / 255)
+def test_gray_and_rgb(tmp_path, shape):
+    gray, rgb = samples_of(shape), samples_of((*shape, 3))
+    check(read_image(saved(tmp_path / "a.png", gray)), gray[..., None] / 255)
     image = read_image(str(saved(tmp_path / "some name.bmp", rgb)))
     check(image, rgb / 255)
     assert image.name == "some name"
 
 
 def test_one_bit(tmp_path):
-    grey = RNG.integers(0, 2, (5, 7)).astype(bool)
-    check(read_image(saved(tmp_path / "a.png", grey)), grey[..., None].astype(float))
+    gray = RNG.integers(0, 2, (5, 7)).astype(bool)
+    check(read_image(saved(tmp_path / "a.png", gray)), gray[..., None].astype(float))
 
 
 def test_palette_becomes_rgb(tmp_path):
@@ -99,9 +99,9 @@ def test_palette_becomes_rgb(tmp_path):
 def test_alpha_is_composited_over_white(tmp_path, channels):
     samples = samples_of((5, 7, channels))
     samples[0, 0] = 0  # black, yet invisible
-    colours, alpha = samples[..., :-1] / 255, samples[..., -1:] / 255
+    colors, alpha = samples[..., :-1] / 255, samples[..., -1:] / 255
     image = read_image(saved(tmp_path / "a.png", samples))
-    check(image, colours * alpha + 1 - alpha, had_alpha=True)
+    check(image, colors * alpha + 1 - alpha, had_alpha=True)
     assert (image.pixels[0, 0] == 1).all()
 
 
@@ -112,7 +112,7 @@ def test_opaque_alpha_does_not_count(tmp_path, channels):
     check(read_image(saved(tmp_path / "a.png", samples)), samples[..., :-1] / 255)
 
 
-def test_transparent_colour(tmp_path):
+def test_transparent_color(tmp_path):
     rgb = np.array([[[10, 20, 30], [10, 20, 31]]], np.uint8)
     saved(tmp_path / "a.png", rgb, transparency=(10, 20, 30))
     expected = rgb / 255
@@ -140,10 +140,10 @@ def test_premultiplied_alpha(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_16_bit_grey(tmp_path, suffix, shape):
-    grey = samples_of(shape, np.uint16)
-    image = read_image(saved(tmp_path / f"a{suffix}", grey))
-    check(image, grey[..., None] / 65535, levels=65535)
+def test_16_bit_gray(tmp_path, suffix, shape):
+    gray = samples_of(shape, np.uint16)
+    image = read_image(saved(tmp_path / f"a{suffix}", gray))
+    check(image, gray[..., None] / 65535, levels=65535)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -162,8 +162,8 @@ def test_16_bit_alpha_png(tmp_path):
     expected = rgba[..., :3] / 65535 * alpha + 1 - alpha
     check(read_image(tmp_path / "a.png"), expected, levels=65535, had_alpha=True)
     (tmp_path / "b.png").write_bytes(png_16_bit(rgba[..., :2]))
-    grey, alpha = rgba[..., :1] // 256 / 255, rgba[..., 1:2] // 256 / 255  # Pillow's 8 bits
-    check(read_image(tmp_path / "b.png"), grey * alpha + 1 - alpha, had_alpha=True)
+    gray, alpha = rgba[..., :1] // 256 / 255, rgba[..., 1:2] // 256 / 255  # Pillow's 8 bits
+    check(read_image(tmp_path / "b.png"), gray * alpha + 1 - alpha, had_alpha=True)
 
 
 @pytest.mark.parametrize("byteorder", "<>")
@@ -187,17 +187,17 @@ def test_16_bit_planes_that_pillow_misreads_are_refused(tmp_path):
 
 
 def test_32_bit_integers(tmp_path):
-    grey = np.array([[0, 1], [1000, 65535]], np.int32)
-    image = read_image(saved(tmp_path / "a.tif", grey))
-    check(image, grey[..., None] / 65535, levels=65535)
+    gray = np.array([[0, 1], [1000, 65535]], np.int32)
+    image = read_image(saved(tmp_path / "a.tif", gray))
+    check(image, gray[..., None] / 65535, levels=65535)
     for wrong in (-1, 65536):
         with pytest.raises(UsageError, match="between 0 and 65535"):
             read_image(saved(tmp_path / "b.tif", np.full((2, 2), wrong, np.int32)))
 
 
 def test_float(tmp_path):
-    grey = RNG.random((5, 7), np.float32)
-    check(read_image(saved(tmp_path / "a.tif", grey)), grey[..., None], levels=65535)
+    gray = RNG.random((5, 7), np.float32)
+    check(read_image(saved(tmp_path / "a.tif", gray)), gray[..., None], levels=65535)
     for wrong in (-0.1, 1.1, np.nan):
         with pytest.raises(UsageError, match="between 0 and 1"):
             read_image(saved(tmp_path / "b.tif", np.full((2, 2), wrong, np.float32)))
@@ -206,12 +206,12 @@ def test_float(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("CMYK", ".tif"), ("CMYK", ".jpg"), ("YCbCr", ".jpg"), ("LAB", ".tif")]
 )
-def test_other_colour_spaces_become_rgb(tmp_path, mode, suffix):
+def test_other_color_spaces_become_rgb(tmp_path, mode, suffix):
     rgb = np.broadcast_to(np.array([200, 100, 50], np.uint8), (16, 16, 3))
     if mode == "LAB":
         lightness, a, b = skimage.color.rgb2lab(rgb)[0, 0]
-        colour = (round(lightness * 2.55), round(a) + 128, round(b) + 128)
-        image = PIL.Image.new("LAB", (16, 16), colour)
+        color = (round(lightness * 2.55), round(a) + 128, round(b) + 128)
+        image = PIL.Image.new("LAB", (16, 16), color)
         image.save(tmp_path / f"a{suffix}")
     else:
         saved(tmp_path / f"a{suffix}", rgb, mode)
@@ -224,7 +224,7 @@ def test_other_colour_spaces_become_rgb(tmp_path, mode, suffix):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_animation_gives_its_first_frame(tmp_path, suffix):
-    frames = [PIL.Image.new("RGB", (7, 5), colour) for colour in ("white", "black", "red")]
+    frames = [PIL.Image.new("RGB", (7, 5), color) for color in ("white", "black", "red")]
     options = {"lossless": True} if suffix == ".webp" else {}
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], **options)
     check(read_image(tmp_path / f"a{suffix}"), np.ones((5, 7, 3)))

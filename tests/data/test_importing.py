@@ -12,7 +12,7 @@ from dfm_flax.data import importing
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.data.importing import import_image_set
 from dfm_flax.data.originals import Originals
-from dfm_flax.data.prepared import find_folder, list_sets, open_builder
+from dfm_flax.data.tfds import find_folder, list_sets, open_builder
 from dfm_flax.errors import DfmError, UsageError
 
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     assert not (tmp_path / "tfds").exists()
 
 
-def test_grey_images_serve_a_set_in_colour(data_dir, tmp_path, monkeypatch):
+def test_gray_images_serve_a_set_in_color(data_dir, tmp_path, monkeypatch):
     read = originals(np.full((2, 32, 32, 1), 9, np.uint8))
     monkeypatch.setattr(importing, "read_originals", lambda source: read)
     import_image_set("cifar10", tmp_path, data_dir)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dfm_flax.data.positions import Target, interpolated, pixel_positions, shifted
 
 
-def test_positions_are_pixel_centres_in_the_unit_square():
+def test_positions_are_pixel_centers_in_the_unit_square():
     positions = np.asarray(pixel_positions(np.arange(6), 2, 3)).reshape(2, 3, 2)
     np.testing.assert_allclose(positions[0, :, 0], [1 / 6, 3 / 6, 5 / 6], rtol=1e-6)
     np.testing.assert_allclose(positions[:, 0, 1], [1 / 4, 3 / 4], rtol=1e-6)
@@ -28,8 +28,8 @@ def test_images_of_different_sizes_stack_and_keep_their_pixels():
     for i, image in enumerate(images):
         target = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
         row, column = 1, 2
-        _, colour = target.at(np.array(row * image.shape[1] + column))
-        np.testing.assert_allclose((colour + 1) / 2, image[row, column], atol=1e-6)
+        _, color = target.at(np.array(row * image.shape[1] + column))
+        np.testing.assert_allclose((color + 1) / 2, image[row, column], atol=1e-6)
 
 
 @settings(deadline=None, max_examples=30)
@@ -54,23 +54,23 @@ def test_every_pixel_is_drawn_equally_often(stratified):
     np.testing.assert_allclose(counts, expected, atol=5 * expected**0.5)
 
 
-def test_a_pixel_has_its_own_colour_at_its_centre():
+def test_a_pixel_has_its_own_color_at_its_center():
     images = np.random.default_rng(0).random((2, 4, 5, 3)).astype(np.float32)
-    colours = interpolated(images, pixel_positions(np.arange(20), 4, 5))
-    np.testing.assert_allclose(colours, images.reshape(2, 20, 3), atol=1e-6)
+    colors = interpolated(images, pixel_positions(np.arange(20), 4, 5))
+    np.testing.assert_allclose(colors, images.reshape(2, 20, 3), atol=1e-6)
 
 
 def test_a_parabola_is_interpolated_exactly_inside():
     """Cubic convolution has third order (Keys 1981): it reproduces polynomials of degree 2."""
     x, y = np.meshgrid(np.arange(9) + 0.5, np.arange(7) + 0.5)
-    colour = lambda x, y: 1 + x - 2 * y + 0.3 * x**2 - 0.1 * y**2  # noqa: E731
-    images = colour(x, y)[None, ..., None].astype(np.float32)
+    color = lambda x, y: 1 + x - 2 * y + 0.3 * x**2 - 0.1 * y**2  # noqa: E731
+    images = color(x, y)[None, ..., None].astype(np.float32)
     places = np.random.default_rng(0).uniform([2, 2], [7, 5], (50, 2))
     found = interpolated(images, (places / [9, 7]).astype(np.float32))[0, :, 0]
-    np.testing.assert_allclose(found, colour(*places.T), rtol=1e-4)
+    np.testing.assert_allclose(found, color(*places.T), rtol=1e-4)
 
 
-def test_shifted_positions_stay_between_the_outermost_centres():
+def test_shifted_positions_stay_between_the_outermost_centers():
     index = np.arange(20)
     shift = np.random.default_rng(0).uniform(-3, 3, (20, 2))
     found = np.asarray(shifted(index, shift, 4, 5)) * [5, 4]

@@ -29,8 +29,8 @@ def test_many_machines_at_once_are_each_of_them_alone(machine):
         ]
     )
     together = apply_machines(machine, vectors, positions)
-    for colours, p, vector in zip(together, params, vectors, strict=True):
-        np.testing.assert_allclose(colours, machine.apply({"params": p}, positions), atol=1e-5)
+    for colors, p, vector in zip(together, params, vectors, strict=True):
+        np.testing.assert_allclose(colors, machine.apply({"params": p}, positions), atol=1e-5)
         jax.tree.map(np.testing.assert_array_equal, split_vector(machine, vector), p)
 
 

@@ -6,9 +6,9 @@ import pytest
 
 @pytest.mark.slow
 def test_a_drill_of_one_run():
-    """launch/local/fault_drill.py kills 50; here process 1 is killed after step 30."""
+    """tests/launch/fault_drill.py kills 50; here process 1 is killed after step 30."""
     drill = subprocess.run(
-        [sys.executable, "launch/local/fault_drill.py", "--runs", "1", "--seed", "10"],
+        [sys.executable, "tests/launch/fault_drill.py", "--runs", "1", "--seed", "10"],
         capture_output=True,
         text=True,
         timeout=600,

@@ -1,4 +1,4 @@
-"""launch/slurm on a real Slurm of one node, which launch/slurm/one_node_cluster.sh brings up."""
+"""launch/slurm on a real Slurm of one node, which tests/launch/one_node_cluster.sh brings up."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def slurm():
         "DFM": f"{sys.executable} -m dfm_flax",
         "PYTHONPATH": os.getcwd(),
     }
-    script = "launch/slurm/one_node_cluster.sh"
+    script = "tests/launch/one_node_cluster.sh"
     subprocess.run([script, "start", folder], env=environment, check=True, timeout=120)
     yield environment
     subprocess.run(["scancel", "--user=root"], env=environment)

@@ -48,10 +48,10 @@ def ssim_by_loops(a, b):
 
 
 def test_mse_and_psnr_by_hand():
-    black, grey = np.zeros((2, 3, 3)), np.full((2, 3, 3), 0.1)
-    assert mse(black, grey) == pytest.approx(0.01)
-    assert psnr(black, grey) == pytest.approx(20)
-    assert psnr(grey, grey) == math.inf
+    black, gray = np.zeros((2, 3, 3)), np.full((2, 3, 3), 0.1)
+    assert mse(black, gray) == pytest.approx(0.01)
+    assert psnr(black, gray) == pytest.approx(20)
+    assert psnr(gray, gray) == math.inf
     assert psnr(black, np.ones_like(black)) == 0
 
 

@@ -22,9 +22,9 @@ def decoded(decoder, height, width):
 
 def test_images_are_drawn_by_the_machines_of_their_coefficients():
     decoder = FourierDecoder(MACHINE, (16,))
-    variables, colours = decoded(decoder, 4, 6)
+    variables, colors = decoded(decoder, 4, 6)
     coefficients = decoder.apply(variables, LATENTS, method="coefficients")
-    for vector, image in zip(coefficients, colours, strict=True):
+    for vector, image in zip(coefficients, colors, strict=True):
         params = {"params": split_vector(MACHINE, vector)}
         expected = MACHINE.apply(params, pixel_positions(np.arange(24), 4, 6))
         np.testing.assert_allclose(image, expected, atol=1e-5)
@@ -56,11 +56,11 @@ def test_a_sane_start_is_around_a_machine_as_drawn():
 
 def test_pixels_are_the_sigmoid_of_the_logits():
     decoder = PixelDecoder(3, 4, 3, (16,))
-    variables, colours = decoded(decoder, 3, 4)
+    variables, colors = decoded(decoder, 3, 4)
     logits = decoder.apply(variables, LATENTS, method="logits")
-    np.testing.assert_allclose((colours + 1) / 2, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    np.testing.assert_allclose((colors + 1) / 2, 1 / (1 + np.exp(-logits)), atol=1e-5)
     some = decoder.apply(variables, LATENTS, jnp.array([7, 2]), 3, 4)
-    np.testing.assert_array_equal(some, colours[:, [7, 2]])
+    np.testing.assert_array_equal(some, colors[:, [7, 2]])
 
 
 def test_pixels_have_one_size():

@@ -1,7 +1,8 @@
 import numpy as np
 
+from dfm_flax.codec.comparison import COIN, Comparison, Shown
+from dfm_flax.metrics.rate_distortion import Point
 from dfm_flax.reports.page import coin_table, write_page
-from dfm_flax.reports.rate_distortion import COIN, Comparison, Point, Shown
 
 
 def curve(gain):

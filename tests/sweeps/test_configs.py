@@ -22,8 +22,8 @@ def percents(cells):
     ("name", "count", "smallest", "largest"),
     [
         ("figure_5_1.py", 42, 0.02, 18.4),
-        ("generalisation.py", 1, 17, 18),
-        ("generalisation.py:thesis", 1, 17.9, 18),
+        ("generalization.py", 1, 17, 18),
+        ("generalization.py:thesis", 1, 17.9, 18),
         ("jpeg.py", 4, 0.48, 3.9),
         ("rates.py", 16, 17.9, 18),
     ],

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from dfm_flax.compression.jobs import start
 from dfm_flax.data.images import Image, write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import distortion
 from dfm_flax.sweeps import figures, jpeg_comparison
 from dfm_flax.sweeps.folder import Sweep
-from dfm_flax.tasks.inputs import start
 
 WEIGHTS = (50, 1_000, 4_000, 30_000)
 

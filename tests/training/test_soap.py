@@ -88,7 +88,7 @@ def test_many_machines_give_lapack_one_matrix_at_a_time():
     assert set(operands) == {"4x4"}
 
 
-def test_minimises_a_rotated_quadratic_that_adam_finds_hard():
+def test_minimizes_a_rotated_quadratic_that_adam_finds_hard():
     rng = np.random.default_rng(1)
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     matrix = jnp.asarray(rotation @ np.diag(10.0 ** -np.arange(6)) @ rotation.T, jnp.float32)

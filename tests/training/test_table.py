@@ -1,4 +1,4 @@
-"""The rows' optimiser against Adam in float64, one row at a time."""
+"""The rows' optimizer against Adam in float64, one row at a time."""
 
 import collections
 import time

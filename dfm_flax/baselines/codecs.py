@@ -1,0 +1,92 @@
+"""Other image codecs at full effort, over their range of qualities, to compare with."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+
+from dfm_flax.data.images import to_pillow
+from dfm_flax.errors import UsageError
+
+_QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """An image as a codec gives it back.
+
+    Attributes:
+      num_bytes: of the file.
+      pixels: [H, W, C] in [0, 1].
+    """
+
+    num_bytes: int
+    pixels: np.ndarray
+
+
+def codecs() -> dict[str, Callable[[np.ndarray], list[Coded]]]:
+    """Codecs by name: an image [H, W, C] in [0, 1] to itself at many rates.
+
+    Raises:
+      UsageError: the plugin for JPEG XL is not installed.
+    """
+    try:
+        import pillow_jxl  # noqa: F401  # registers itself with Pillow
+    except ImportError as error:
+        raise UsageError(
+            "the report needs a few more packages: pip install 'dfm_flax[report]'"
+        ) from error
+    return {"JPEG": _jpeg, "WebP": _webp, "AVIF": _avif, "JPEG XL": _jpeg_xl}
+
+
+def _jpeg(image: np.ndarray) -> list[Coded]:
+    """With and without halved color, Huffman tables optimized, baseline or progressive."""
+    subsamplings = (0, 2) if image.shape[-1] == 3 else (0,)
+    coded = []
+    for quality in _QUALITIES:
+        for subsampling in subsamplings:
+            both = [
+                _coded(
+                    image,
+                    "JPEG",
+                    quality=quality,
+                    subsampling=subsampling,
+                    optimize=True,
+                    progressive=progressive,
+                )
+                for progressive in (False, True)
+            ]
+            coded.append(min(both, key=lambda one: one.num_bytes))
+    return coded
+
+
+def _webp(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "WEBP", quality=quality, method=6) for quality in _QUALITIES]
+
+
+def _avif(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "AVIF", quality=quality, speed=0) for quality in _QUALITIES]
+
+
+def _jpeg_xl(image: np.ndarray) -> list[Coded]:
+    return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
+
+
+def encoded(image: np.ndarray, kind: str, **settings) -> bytes:
+    """The file of an image [H, W, 1 or 3] in [0, 1] in one of Pillow's formats, 8 bits a sample."""
+    file = io.BytesIO()
+    to_pillow(np.rint(image * 255).astype(np.uint8)).save(file, kind, **settings)
+    return file.getvalue()
+
+
+def decoded(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """The image [H, W, C] in [0, 1] of such a file."""
+    image = PIL.Image.open(io.BytesIO(data)).convert("L" if shape[-1] == 1 else "RGB")
+    return np.asarray(image).reshape(shape) / 255
+
+
+def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
+    data = encoded(image, kind, **settings)
+    return Coded(len(data), decoded(data, image.shape))

@@ -1,0 +1,141 @@
+"""`.dfm` files against other codecs on the same images."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dfm_flax.baselines.codecs import Coded, codecs
+from dfm_flax.codec import container
+from dfm_flax.codec.rounding import decoded
+from dfm_flax.data.image_files import list_files
+from dfm_flax.data.images import Image, read_image
+from dfm_flax.errors import UsageError, one_line
+from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
+from dfm_flax.metrics.rate_distortion import Point
+
+OURS = "DFM"
+COIN = "COIN, trained as long"
+# Means over all 24 Kodak images: (bpp, PSNR in dB). Dupont et al., "COIN", 2021
+# (arXiv:2103.03123), figure 2.
+COIN_ON_KODAK = (
+    (0.037, 22.4),
+    (0.074, 23.2),
+    (0.160, 24.6),
+    (0.307, 26.4),
+    (0.611, 28.4),
+    (1.209, 30.6),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture [H, W, C] in [0, 1] to be looked at, and what it cost."""
+
+    pixels: np.ndarray
+    point: Point
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All codecs on one image.
+
+    Attributes:
+      name, original: of the image.
+      points: by codec.
+      shown: by codec, at about the same size: that of the file of ours nearest to 0.3 bpp; of
+        the others the largest that is no larger, or else their smallest.
+    """
+
+    name: str
+    original: np.ndarray
+    points: dict[str, list[Point]] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)
+
+
+def compare(
+    sources: Sequence[str], folders: Sequence[Path], coin: Path | None = None
+) -> list[Comparison]:
+    """Measures `.dfm` files and other codecs, on each image.
+
+    Args:
+      sources: the original images, see `data.image_files.list_files`.
+      folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate.
+      coin: a file of `benchmarks.coin`, whose networks of these images take part.
+
+    Raises:
+      UsageError: an image or file cannot be read, an image has no file in any folder, or a
+        file is of another size.
+    """
+    others = codecs()
+    networks = _read_networks(coin) if coin else []
+    files = list_files(list(sources))
+    compared = []
+    with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
+        for source in files:
+            image = read_image(source)
+            comparison = Comparison(image.name, image.pixels)
+            _add(comparison, OURS, _ours(image, folders), largest=None)
+            bar.update()
+            size = comparison.shown[OURS].point.bpp
+            for name, codec in others.items():
+                _add(comparison, name, codec(image.pixels), largest=size)
+                bar.update()
+            trained = [Point(**point) for name, point in networks if name == image.name]
+            if trained:
+                comparison.points[COIN] = trained
+            compared.append(comparison)
+    return compared
+
+
+def _read_networks(file: Path) -> list[tuple[str, dict[str, float]]]:
+    """The name of the image and the point of each network of a file of `benchmarks.coin`."""
+    try:
+        return [
+            (row["image"], {key: float(row[key]) for key in ("bpp", "psnr", "ms_ssim")})
+            for row in json.loads(file.read_text())
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"cannot read {file}: {one_line(error)}") from error
+
+
+def _ours(image: Image, folders: Sequence[Path]) -> list[Coded]:
+    coded = []
+    for folder in folders:
+        file = folder / f"{image.name}{container.SUFFIX}"
+        if not file.is_file():
+            continue
+        decoded_image = decoded(container.read(file))
+        if decoded_image.shape != image.pixels.shape:
+            raise UsageError(f"{file} is of another size than image {image.name}")
+        coded.append(Coded(file.stat().st_size, decoded_image))
+    if not coded:
+        searched = ", ".join(map(str, folders))
+        raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
+    return coded
+
+
+def _add(comparison: Comparison, codec: str, coded: list[Coded], largest: float | None) -> None:
+    height, width = comparison.original.shape[:2]
+    points = [
+        Point(
+            bits_per_pixel(one.num_bytes, height, width),
+            psnr(comparison.original, one.pixels),
+            ms_ssim(comparison.original, one.pixels),
+        )
+        for one in coded
+    ]
+    comparison.points[codec] = points
+
+    def unfit(index: int) -> tuple[bool, float]:
+        if largest is None:
+            return False, abs(math.log(points[index].bpp / 0.3))
+        over = points[index].bpp > largest * 1.02
+        return over, points[index].bpp if over else -points[index].psnr
+
+    best = min(range(len(points)), key=unfit)
+    comparison.shown[codec] = Shown(coded[best].pixels, points[best])

@@ -1,0 +1,234 @@
+"""Compression of image files to `.dfm` files of a given size or quality."""
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfm_flax.baselines import codecs
+from dfm_flax.codec import container
+from dfm_flax.codec.plan import min_bytes, plan, weight_bits
+from dfm_flax.codec.quantized import QuantizedImage
+from dfm_flax.codec.rounding import Rounding, decoded
+from dfm_flax.codec.train import train
+from dfm_flax.data.image_files import file_name, list_files, unused_name
+from dfm_flax.data.images import Image, read_image
+from dfm_flax.errors import UsageError
+from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
+from dfm_flax.models.machine import make_machine
+from dfm_flax.training.loop import Interrupted
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 8  # images that are trained at once: more take more memory and save no time
+_TRIES = 3  # machines that are trained for a given quality
+_PER_OCTAVE = 1.5  # dB that a file of twice the size gains, about
+_LEVEL = 0.5  # bits per pixel at which a machine takes as much as a JPEG
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to compress for: one of these.
+
+    Attributes:
+      bpp: bits per pixel, at most.
+      psnr: dB, at least.
+      percent: of the size of the raw image with its 8 or 16 bits a sample, at most.
+    """
+
+    bpp: float | None = None
+    psnr: float | None = None
+    percent: float | None = None
+
+    def __post_init__(self):
+        given = [value for value in (self.bpp, self.psnr, self.percent) if value is not None]
+        if len(given) != 1 or not (math.isfinite(given[0]) and given[0] > 0):
+            raise UsageError("give one of --bpp, --psnr and --percent, above 0")
+
+    def num_bytes(self, image: Image) -> float:
+        """Bytes for an image; for a PSNR a first guess."""
+        height, width, channels = image.pixels.shape
+        if self.bpp is not None:
+            return self.bpp * height * width / 8
+        if self.percent is not None:
+            sample = 1 if image.levels == 255 else 2
+            return self.percent / 100 * height * width * channels * sample
+        assert self.psnr is not None
+        return max(_guess_bytes(image, self.psnr), min_bytes(channels))
+
+
+@dataclass(frozen=True)
+class _Job:
+    image: Image
+    num_bytes: float
+    out: Path
+
+
+def encode(
+    sources: Sequence[str],
+    out: str | Path,
+    goal: Goal,
+    num_steps: int,
+    workdir: str | Path | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Compresses images.
+
+    Args:
+      sources: files, folders and samples, see `data.image_files.list_files`.
+      out: a `.dfm` file for one image, or a folder that gets NAME.dfm for each.
+      num_steps: of training.
+      workdir: folder for checkpoints; the same call then goes on after an interruption.
+
+    Returns:
+      One entry an image: image, file, bytes, bpp, psnr (dB), ms_ssim (None for small images)
+      of what the file decodes to, weights, seconds, and whether the goal was reached.
+
+    Raises:
+      UsageError: an image cannot be read, or is too small for the goal.
+      DfmError: training diverged or was interrupted.
+    """
+    jobs = _jobs(list_files(list(sources)), Path(out), goal)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(workdir or temporary)
+        results: dict[Path, dict[str, Any]] = {}
+        try:
+            for batch in _batches(jobs, num_steps):
+                entries = _encode_batch(batch, goal, num_steps, folder, seed)
+                results |= {job.out: entry for job, entry in zip(batch, entries, strict=True)}
+        except Interrupted as error:
+            if workdir is None:
+                error.args = ("stopped, and nothing kept: with --workdir it could go on",)
+            raise
+    return [results[job.out] for job in jobs]
+
+
+def _jobs(files: list[str], out: Path, goal: Goal) -> list[_Job]:
+    single = len(files) == 1 and out.suffix == container.SUFFIX
+    jobs: list[_Job] = []
+    for source in files:
+        image = read_image(source)
+        if image.had_alpha:
+            log.warning("%s: transparency is shown over white", source)
+        name = unused_name(file_name(image.name), {job.out.stem for job in jobs})
+        path = out if single else out / f"{name}{container.SUFFIX}"
+        height, width = image.pixels.shape[:2]
+        if height * width > container.MAX_PIXELS:
+            raise UsageError(f"{source}: more than {container.MAX_PIXELS:,} pixels")
+        jobs.append(_Job(image, goal.num_bytes(image), path))
+    return jobs
+
+
+def _batches(jobs: list[_Job], num_steps: int) -> list[list[_Job]]:
+    """Jobs whose machines have one structure, some at a time."""
+    groups: dict[str, list[_Job]] = {}
+    for job in jobs:
+        try:
+            made = plan(job.num_bytes, job.image.pixels.shape[-1], num_steps)
+        except UsageError as error:
+            raise UsageError(f"image {job.image.name}: {error}") from error
+        groups.setdefault(f"{made.model} {job.image.pixels.shape[-1]}", []).append(job)
+    return [
+        group[first : first + _TOGETHER]
+        for group in groups.values()
+        for first in range(0, len(group), _TOGETHER)
+    ]
+
+
+def _encode_batch(
+    batch: list[_Job], goal: Goal, num_steps: int, folder: Path, seed: int
+) -> list[dict[str, Any]]:
+    begin = time.perf_counter()
+    roundings = _train(batch, num_steps, folder, seed)
+    each = (time.perf_counter() - begin) / len(batch)
+    entries = []
+    for job, rounding in zip(batch, roundings, strict=True):
+        begin = time.perf_counter()
+        if goal.psnr is None:
+            coded = rounding.within(job.num_bytes)
+            if coded is None:
+                raise UsageError(f"image {job.image.name}: no file is that small")
+        else:
+            coded = _reach(job, rounding, goal.psnr, num_steps, folder, seed)
+        container.write(job.out, coded)
+        seconds = each + time.perf_counter() - begin
+        entries.append(_measure(job, goal, seconds))
+    return entries
+
+
+def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[Rounding]:
+    channels = batch[0].image.pixels.shape[-1]
+    config = plan(batch[0].num_bytes, channels, num_steps)
+    machine = make_machine(config, channels)
+    budgets = [weight_bits(job.num_bytes) for job in batch]
+    images = [job.image for job in batch]
+    log.info(
+        "%s: machine(s) with %s features between the layers",
+        ", ".join(image.name for image in images),
+        ", ".join(map(str, machine.widths[1:-1])),
+    )
+    trained = train(config, machine, images, budgets, folder, seed)
+    return [
+        Rounding(image, machine, params, budget)
+        for image, params, budget in zip(images, trained, budgets, strict=True)
+    ]
+
+
+def _reach(
+    job: _Job, rounding: Rounding, quality: float, num_steps: int, folder: Path, seed: int
+) -> QuantizedImage:
+    """The smallest image found of at least a PSNR; or the best one, if none reaches it."""
+    found: list[QuantizedImage] = []
+    for attempt in range(1, _TRIES + 1):
+        coded = rounding.reaching(quality)
+        if coded is not None:
+            return coded
+        best = rounding.within(job.num_bytes)
+        assert best is not None  # it was trained for that size
+        found.append(best)
+        short = quality - rounding.psnr(best)
+        if attempt < _TRIES:
+            num_bytes = job.num_bytes * 2 ** ((short + 0.3) / _PER_OCTAVE)
+            log.info("%s: %.2f dB short, once more with %d bytes", job.image.name, short, num_bytes)
+            job = _Job(job.image, num_bytes, job.out)
+            (rounding,) = _train([job], num_steps, folder, seed)
+    return max(found, key=rounding.psnr)
+
+
+def _measure(job: _Job, goal: Goal, seconds: float) -> dict[str, Any]:
+    """What the file that was written gives."""
+    coded, original = container.read(job.out), job.image.pixels
+    height, width = original.shape[:2]
+    picture, num_bytes = decoded(coded), job.out.stat().st_size
+    quality, structure = psnr(original, picture), ms_ssim(original, picture)
+    return {
+        "image": job.image.name,
+        "file": str(job.out),
+        "weights": sum(layer.size for layer in coded.integers),
+        "bytes": num_bytes,
+        "bpp": bits_per_pixel(num_bytes, height, width),
+        "psnr": quality if math.isfinite(quality) else None,
+        "ms_ssim": structure if math.isfinite(structure) else None,
+        "seconds": seconds,
+        "reached": goal.psnr is None or quality >= goal.psnr,
+    }
+
+
+def _guess_bytes(image: Image, quality: float) -> float:
+    """From the size of a JPEG of that PSNR: how much there is in an image, known without training.
+
+    Under 0.5 bpp a machine takes less: its part of JPEG's size falls with the rate, to about
+    half at 0.25 bpp (docs/codec.md).
+    """
+    size = 0
+    for quality_setting in range(5, 100, 5):
+        data = codecs.encoded(image.pixels, "JPEG", quality=quality_setting, optimize=True)
+        size = len(data)
+        if psnr(image.pixels, codecs.decoded(data, image.pixels.shape)) >= quality:
+            break
+    height, width = image.pixels.shape[:2]
+    return size * min(1, bits_per_pixel(size, height, width) / _LEVEL)

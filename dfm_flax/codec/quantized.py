@@ -1,0 +1,81 @@
+"""A machine with whole numbers for weights: what a `.dfm` file holds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfm_flax.codec.groups import row_groups
+from dfm_flax.codec.powers import step_size
+from dfm_flax.fourier import FourierMachine
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedImage:
+    """An image as a function of position, with quantized weights.
+
+    Attributes:
+      height, width: pixels of the image that it was made from.
+      levels: largest sample of that image, 255 or 65535.
+      machine: the structure. Its variances say how training started and are not stored.
+      step_codes: of the quantizer step of each group of weights, which is 2^(-code / 8);
+        uint8 [groups], see `groups.row_groups`.
+      integers: a layer's weights in units of their steps, int32 [rows, features], in order.
+    """
+
+    height: int
+    width: int
+    levels: int
+    machine: FourierMachine
+    step_codes: np.ndarray
+    integers: list[np.ndarray]
+
+    @property
+    def params(self) -> dict:
+        """The machine's parameters, as its `apply` takes them: float32."""
+        steps = step_size(self.step_codes)
+        return {
+            f"layer_{i}": {"coefficients": layer.astype(np.float32) * steps[rows][:, None]}
+            for i, (layer, rows) in enumerate(
+                zip(self.integers, row_groups(self.machine), strict=True)
+            )
+        }
+
+
+def quantize(
+    params: dict,
+    machine: FourierMachine,
+    step_codes: np.ndarray,
+    height: int,
+    width: int,
+    levels: int = 255,
+) -> QuantizedImage:
+    """Rounds the weights of a machine to the nearest multiples of the steps."""
+    steps = step_size(step_codes)
+    integers = [
+        np.rint(np.asarray(params[f"layer_{i}"]["coefficients"]) / steps[rows][:, None]).astype(
+            np.int32
+        )
+        for i, rows in enumerate(row_groups(machine))
+    ]
+    return QuantizedImage(
+        height, width, levels, machine, np.asarray(step_codes, np.uint8), integers
+    )
+
+
+def by_groups(layers: list[np.ndarray], machine: FourierMachine) -> list[np.ndarray]:
+    """The entries of each group, flat, row by row, from arrays [rows, features] a layer."""
+    groups = []
+    for layer, rows in zip(layers, row_groups(machine), strict=True):
+        groups += [layer[rows == group].ravel() for group in np.unique(rows)]
+    return groups
+
+
+def by_layers(groups: list[np.ndarray], machine: FourierMachine) -> list[np.ndarray]:
+    """The inverse of `by_groups`."""
+    layers = []
+    for features, rows in zip(machine.widths[1:], row_groups(machine), strict=True):
+        layer = np.empty((len(rows), features), np.int32)
+        for group in np.unique(rows):
+            layer[rows == group] = groups[group].reshape(-1, features)
+        layers.append(layer)
+    return layers

@@ -1,0 +1,82 @@
+"""The last word on quantizer steps: as fine as a size allows, or as coarse as a quality allows."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from dfm_flax.codec import container
+from dfm_flax.codec.budget import steps
+from dfm_flax.codec.entropy import LARGEST
+from dfm_flax.codec.quantized import QuantizedImage, quantize
+from dfm_flax.data.images import Image
+from dfm_flax.fourier import FourierMachine
+from dfm_flax.metrics.distortion import psnr
+from dfm_flax.models.rendering import render
+
+# Codes that all steps together may be moved by: three octaves finer leave no trace of rounding,
+# eight octaves coarser nothing but it.
+_FINEST, _COARSEST = 24.0, -64.0
+_PRECISION = 0.05
+
+
+class Rounding:
+    """All roundings of a trained machine that differ by a common factor of their steps.
+
+    Args:
+      params: of a `QuantizedMachine`.
+      budget: bits that it was trained for.
+    """
+
+    def __init__(self, image: Image, machine: FourierMachine, params, budget: float):
+        self._image, self._machine, self._params = image, machine, params
+        self._codes = -8 * np.log2(np.asarray(steps(machine, params, jnp.float32(budget))))
+
+    def at(self, finer: float) -> QuantizedImage:
+        """Steps 2^(-finer/8) times those of training, each rounded up to one that has a code."""
+        codes = np.clip(np.floor(self._codes + finer), 0, 255).astype(np.uint8)
+        height, width = self._image.pixels.shape[:2]
+        return quantize(
+            self._params["machine"], self._machine, codes, height, width, self._image.levels
+        )
+
+    def within(self, num_bytes: float) -> QuantizedImage | None:
+        """The finest whose file has at most so many bytes; None if all have more."""
+        return self._last(_COARSEST, _FINEST, lambda coded: file_size(coded) <= num_bytes)
+
+    def reaching(self, quality: float) -> QuantizedImage | None:
+        """The coarsest of at least a PSNR in dB; None if none has it."""
+        return self._last(_FINEST, _COARSEST, lambda coded: self.psnr(coded) >= quality)
+
+    def psnr(self, coded: QuantizedImage) -> float:
+        return psnr(self._image.pixels, decoded(coded))
+
+    def _last(
+        self, first: float, last: float, good: Callable[[QuantizedImage], bool]
+    ) -> QuantizedImage | None:
+        """The last good one on the way from `first`, by bisection; None if `first` is not."""
+        best = self.at(first)
+        if not (_codable(best) and good(best)):
+            return None
+        while abs(last - first) > _PRECISION:
+            middle = (first + last) / 2
+            coded = self.at(middle)
+            if _codable(coded) and good(coded):
+                first, best = middle, coded
+            else:
+                last = middle
+        return best
+
+
+def _codable(coded: QuantizedImage) -> bool:
+    return all(np.abs(layer).max() <= LARGEST for layer in coded.integers)
+
+
+def file_size(coded: QuantizedImage) -> int:
+    return len(container.to_bytes(coded))
+
+
+def decoded(coded: QuantizedImage) -> np.ndarray:
+    """The image [H, W, C] in [0, 1], with the levels that it is written with."""
+    picture = render(coded.machine, coded.params, coded.height, coded.width)
+    return np.rint(picture * coded.levels) / coded.levels

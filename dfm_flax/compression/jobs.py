@@ -1,0 +1,106 @@
+"""The machines of a run, one for each image and seed. The run keeps its images."""
+
+import itertools
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dfm_flax.data.image_files import file_name, list_files, unused_name
+from dfm_flax.data.images import Image, prepare, read_image
+from dfm_flax.errors import UsageError, one_line
+from dfm_flax.files import atomic_path
+from dfm_flax.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One machine to train: an image and a seed."""
+
+    image: Image
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.image.name}_seed{self.seed}"
+
+
+def make_jobs(images: list[Image], seeds: tuple[int, ...]) -> list[Job]:
+    """Every image with every seed."""
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise UsageError(
+            f"--config.seeds={seeds}: give one or more different numbers from 0 to {2**32 - 1}"
+        )
+    return [Job(image, seed) for image, seed in itertools.product(images, seeds)]
+
+
+def open_images(run: Run, config: ConfigDict) -> list[Image]:
+    """The images of a run that goes on with the same config, or those that a new one will have.
+
+    Nothing is written: `start` does that, when all else is found right.
+    """
+    if run.started:
+        run.check_same(config)
+        return stored_images(run)
+    return _read_images(config.data)
+
+
+def start(run: Run, config: ConfigDict, images: list[Image]) -> None:
+    """Writes images and config of a new run; a run that was started with this config is left."""
+    if run.started:
+        run.check_same(config)
+        return
+    run.create()
+    pixels: dict[str, Any] = {str(i): _to_integers(image) for i, image in enumerate(images)}
+    with atomic_path(run.folder / "images.npz") as path:
+        np.savez_compressed(path, names=np.array([image.name for image in images]), **pixels)
+    run.write_config(config)
+
+
+def stored_images(run: Run) -> list[Image]:
+    """The images that a run was started with."""
+    file = run.folder / "images.npz"
+    try:
+        with np.load(file) as arrays:
+            names = arrays["names"].tolist()
+            return [_from_integers(name, arrays[str(i)]) for i, name in enumerate(names)]
+    except Exception as error:  # NumPy answers damaged bytes with nearly any exception
+        raise UsageError(
+            f"{file}: cannot be read: {one_line(error)}; restore it, or use another --workdir"
+        ) from error
+
+
+def _read_images(data: ConfigDict) -> list[Image]:
+    if len(data.crop) not in (0, 2):
+        raise UsageError(f"--config.data.crop={data.crop}: give height,width or () for none")
+    images: list[Image] = []
+    for source in list_files(data.images):
+        image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
+        if image.had_alpha:
+            log.warning("%s: transparency is shown over white", source)
+        name = unused_name(file_name(image.name), {other.name for other in images})
+        # As a resumed run will see them: resizing leaves values between the levels.
+        images.append(_from_integers(name, _to_integers(image)))
+    gray = [image.name for image in images if image.pixels.shape[-1] == 1]
+    if gray and len(gray) < len(images):
+        raise UsageError(
+            "gray and color images cannot be trained together; give each a --workdir "
+            f"(gray: {', '.join(gray)})"
+        )
+    return images
+
+
+def _to_integers(image: Image) -> np.ndarray:
+    dtype = np.uint8 if image.levels == 255 else np.uint16
+    return np.rint(image.pixels * image.levels).astype(dtype)
+
+
+def _from_integers(name: str, values: np.ndarray) -> Image:
+    if values.ndim != 3 or values.shape[-1] not in (1, 3):
+        raise ValueError(f"{name} is no image but {values.shape}")
+    levels = int(np.iinfo(values.dtype).max)
+    return Image((values / levels).astype(np.float32), levels, name)

@@ -1,0 +1,55 @@
+"""The machines of a run of compression as images, at any size."""
+
+import contextlib
+from pathlib import Path
+
+from dfm_flax import config as configs
+from dfm_flax.compression.jobs import make_jobs, stored_images
+from dfm_flax.compression.settings import SETTINGS, SETTINGS_OF_SOAP
+from dfm_flax.data.images import write_image
+from dfm_flax.errors import UsageError
+from dfm_flax.models.machine import make_machine
+from dfm_flax.models.rendering import render
+from dfm_flax.runs import Run
+from dfm_flax.training.checkpoints import Checkpoints
+from dfm_flax.training.optimizers import make_optimizer
+from dfm_flax.training.state import initial_states
+
+
+def reconstruct(
+    workdir: str | Path,
+    out: str | Path,
+    scale: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> list[Path]:
+    """Renders the machines of a run from its newest checkpoint, at any size.
+
+    Args:
+      out: folder that gets NAME_WIDTHxHEIGHT.png for each machine, with as many levels
+        as its training image has.
+      scale: size relative to the training image, where `size` is not given.
+      size: (height, width) in pixels.
+
+    Returns:
+      The files written.
+    """
+    run = Run(workdir)
+    config = run.config()
+    configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
+    jobs = make_jobs(stored_images(run), config.seeds)
+    machine = make_machine(config, jobs[0].image.pixels.shape[-1])
+    optimizer = make_optimizer(config.optimizer, config.training.num_steps)
+    template = initial_states(machine, optimizer, [job.seed for job in jobs])
+    with contextlib.closing(Checkpoints(run.checkpoints, read_only=True)) as checkpoints:
+        restored = checkpoints.restore_newest(template)
+    if restored is None:
+        raise UsageError(f"{run.folder}: no checkpoint yet; train first")
+    state, _ = restored
+    paths = []
+    for i, job in enumerate(jobs):
+        height, width = size or [max(1, round(n * scale)) for n in job.image.pixels.shape[:2]]
+        path = Path(out) / f"{job.name}_{width}x{height}.png"
+        picture = render(machine, state.params_of(i), height, width)
+        write_image(path, picture, job.image.levels)
+        paths.append(path)
+    return paths

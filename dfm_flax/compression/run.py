@@ -1,0 +1,96 @@
+"""A run of compression while it is trained: what goes into its folder."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from dfm_flax.compression.jobs import make_jobs, open_images, start
+from dfm_flax.compression.results import evaluate
+from dfm_flax.compression.settings import check_settings
+from dfm_flax.metrics.distortion import psnr_of_loss
+from dfm_flax.models.machine import make_machine
+from dfm_flax.runs import Run
+from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.loop import Progress
+from dfm_flax.training.observing import OPERATIONS, performance
+from dfm_flax.training.optimizers import make_schedule
+from dfm_flax.training.state import TrainState
+
+
+class CompressionRun:
+    """One run, alone or among those that are trained side by side. Nothing is written at first.
+
+    Attributes:
+      config, folder, machine: of the run.
+      jobs: the image and the seed of each of its machines.
+      checkpoints: its own.
+
+    Raises:
+      UsageError: settings or input cannot be used.
+    """
+
+    def __init__(self, config: ConfigDict, workdir: str | Path):
+        check_settings(config)
+        self.config = config
+        self._run = Run(workdir)
+        self.folder = self._run.folder
+        self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
+        self._images = open_images(self._run, config)
+        self.machine = make_machine(config, self._images[0].pixels.shape[-1])
+        self.jobs = make_jobs(self._images, config.seeds)
+
+    @contextlib.contextmanager
+    def writing(self, name: str | None = None) -> Iterator[None]:
+        """Starts the run; within, `log` and `measure` may be called.
+
+        Args:
+          name: marks its lines in the log.
+
+        Raises:
+          Busy: another process trains there.
+        """
+        with self._run.lock():
+            start(self._run, self.config, self._images)
+            from dfm_flax.training.writers import open_writers
+
+            with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
+                self._writer, self._tensorboard = writers
+                yield
+
+    def log(self, progress: Progress, weights: int) -> None:
+        """Writes what the loop tells of this run's machines, of `weights` weights each."""
+        num_steps = self.config.training.num_steps
+        rate = make_schedule(self.config.optimizer, num_steps)
+        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        pixels = len(self.jobs) * self.config.training.batch_size
+        self._tensorboard.write_scalars(
+            progress.step,
+            {f"psnr/{job.name}": psnr for job, psnr in zip(self.jobs, psnrs, strict=True)}
+            | performance(progress, pixels, OPERATIONS * weights * pixels),
+        )
+        scalars = {
+            "loss": float(np.mean(progress.losses)),
+            "psnr": float(np.mean(psnrs)),
+            "learning_rate": float(rate(progress.step - 1)),
+            "steps_per_second": progress.steps_per_second,
+            "minutes_left": (num_steps - progress.step) / progress.steps_per_second / 60,
+        }
+        self._writer.write_scalars(progress.step, scalars)
+
+    def measure(self, state: TrainState, history: History) -> list[dict]:
+        """Writes the results, of this run's machines and their curves; see `results.evaluate`."""
+        steps, results = int(state.step), []
+        bar = tqdm(self.jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
+        for i, job in enumerate(bar):
+            curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
+            entry, picture = evaluate(
+                self._run, self.machine, job, state.params_of(i), curve, steps
+            )
+            results.append(entry)
+            self._tensorboard.write_images(steps, {job.name: picture[None]})
+        self._run.write_results(results)
+        return results

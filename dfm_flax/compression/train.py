@@ -1,0 +1,160 @@
+"""Compression as in the thesis: overfit one machine to one image, many of them at once."""
+
+import contextlib
+import dataclasses
+import itertools
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from dfm_flax import cluster
+from dfm_flax.compression.run import CompressionRun
+from dfm_flax.compression.settings import NUMBERS
+from dfm_flax.data.positions import MAX_STRATIFIED, Target
+from dfm_flax.errors import UsageError
+from dfm_flax.fourier.series import evaluation
+from dfm_flax.metrics.distortion import psnr_of_loss
+from dfm_flax.training.loop import Progress, Schedule
+from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.optimizers import make_optimizer
+from dfm_flax.training.profiling import Profile
+from dfm_flax.training.side_by_side import SideBySide
+from dfm_flax.training.state import TrainState, initial_states
+from dfm_flax.training.step import StepFn, check_divides, make_step, over_machines, shard
+
+log = logging.getLogger(__name__)
+
+
+def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "uniform"):
+    """Mean squared error over a random batch of pixels (eq. 4.7), on this device's shard.
+
+    `sampling` is 'uniform' or 'stratified', see `Target.draw`.
+    """
+    if sampling not in ("uniform", "stratified"):
+        raise UsageError(f"training.sampling={sampling!r} is not one of uniform, stratified")
+    if sampling == "stratified" and batch_size > MAX_STRATIFIED:
+        raise UsageError(f"stratified batches have at most {MAX_STRATIFIED} pixels")
+
+    def loss(params, target: Target, rng: jax.Array) -> jax.Array:
+        index = target.draw(rng, batch_size, stratified=sampling == "stratified")
+        positions, colors = target.at(shard(index))
+        prediction: Any = model.apply({"params": params}, positions)
+        return jnp.mean((prediction - colors) ** 2)
+
+    return loss
+
+
+def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
+    """Trains, or goes on training, one machine for each image and seed of a config.
+
+    Writes into the run's folder: images.npz, config.json, checkpoints, TensorBoard files,
+    results.json, and for each machine reconstructions/NAME.png and figures/NAME.png.
+
+    With `profile_steps` so many steps are profiled. Of several processes (see `cluster`), all
+    must see the images; only process 0 writes.
+
+    Returns:
+      One entry a machine, see `results.evaluate`; none in processes other than 0.
+
+    Raises:
+      DfmError: training diverged or was interrupted, see `training.loop.train`.
+      UsageError: settings or input cannot be used.
+    """
+    return train_side_by_side([config], [workdir], profile_steps)
+
+
+def train_side_by_side(
+    configs: Sequence[ConfigDict], workdirs: Sequence[str | Path], profile_steps: int = 0
+) -> list[dict]:
+    """`train` of several runs at once, all of their machines in one vmapped step.
+
+    Each folder becomes what it would become alone, to float tolerance, and its run can go on
+    alone, or side by side with others that are at the same step. What stops one stops all.
+
+    Args:
+      configs: they differ in `settings.MAY_DIFFER` at most.
+
+    Returns:
+      The entries of all, one run's after the other's.
+    """
+    runs = [CompressionRun(*both) for both in zip(configs, workdirs, strict=True)]
+    training = configs[0].training
+    schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
+    check_divides(training.batch_size, jax.device_count())
+    loss = reconstruction_loss(runs[0].machine, training.batch_size, training.sampling)
+    step, numbers = _step_of_all(loss, runs)
+    optimizer = make_optimizer(configs[0].optimizer, training.num_steps)
+    ends = itertools.accumulate((len(run.jobs) for run in runs), initial=0)
+    parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    state = TrainState.concatenate(
+        [initial_states(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
+    )
+    target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
+    alone, writes = len(runs) == 1, cluster.is_writer()
+    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
+    where = runs[0].folder if alone else runs[0].folder.parent
+    log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
+    log.info("Fourier series by %s", evaluation())
+
+    def on_log(progress: Progress) -> dict[str, str]:
+        for run, part in zip(runs, parts, strict=True):
+            run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
+        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        return {"psnr": f"{np.mean(psnrs):.2f} dB"}
+
+    with contextlib.ExitStack() as stack:
+        for run in runs if writes else ():
+            # Only now, so that settings that turned out wrong can be corrected.
+            stack.enter_context(run.writing(None if alone else run.folder.name))
+        begin = time.perf_counter()
+        state, history = train_loop(
+            step,
+            state,
+            (target, numbers),
+            schedule,
+            SideBySide([run.checkpoints for run in runs], parts),
+            names=[
+                job.name if alone else f"{run.folder.name}/{job.name}"
+                for run in runs
+                for job in run.jobs
+            ],
+            on_log=on_log,
+            profile=Profile(runs[0].folder, profile_steps) if profile_steps and writes else None,
+        )
+        if not writes:
+            return []
+        log.info("trained for %.0f s", time.perf_counter() - begin)
+        entries = []
+        for run, part in zip(runs, parts, strict=True):
+            curves = [(at, losses[part]) for at, losses in history]
+            entries += run.measure(state.machines(part), curves)
+    return entries
+
+
+def _step_of_all(loss, runs: Sequence[CompressionRun]) -> tuple[StepFn, dict[str, np.ndarray]]:
+    """The step of all machines of all runs, on (target, numbers), and these numbers [machines].
+
+    They are those of the optimizer that differ from run to run. What is the same stays a
+    constant, so that a run alone has the bits that it would have without the others' numbers.
+    """
+    optimizer, num_steps = runs[0].config.optimizer, runs[0].config.training.num_steps
+    numbers = {
+        name: np.array([run.config.optimizer[name] for run in runs for _ in run.jobs], np.float32)
+        for name in NUMBERS
+        if len({run.config.optimizer[name] for run in runs}) > 1
+    }
+
+    def step(state: TrainState, data):
+        target, own = data
+        own_optimizer = make_optimizer(ConfigDict({**optimizer, **own}), num_steps)
+        return make_step(loss, own_optimizer)(state, target)
+
+    return over_machines(step), numbers

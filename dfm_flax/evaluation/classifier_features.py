@@ -1,0 +1,203 @@
+"""The classifier that a data set's images are measured by: trained once, then kept.
+
+All runs on a data set have to be measured by the same features, or their distances cannot be
+compared. So the classifier depends on nothing but the data set and the recipe here, and its
+weights are kept in a cache, under a name made of both.
+"""
+
+import functools
+import hashlib
+import json
+import logging
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dfm_flax.data.image_sets import ImageSet
+from dfm_flax.errors import UsageError
+from dfm_flax.evaluation.classifier import Classifier
+from dfm_flax.evaluation.extractor import FeatureExtractor
+from dfm_flax.files import atomic_path
+from dfm_flax.training.state import TrainState
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CACHE = Path("~/.cache/dfm_flax")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every classifier is made: its size, and its training by Adam under a cosine schedule.
+
+    `version` is raised when the model or its training changes in what is not said here.
+    """
+
+    version: int = 1
+    width: int = 32
+    num_features: int = 128
+    batch_size: int = 128
+    num_steps: int = 2000
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+
+RECIPE = Recipe()
+_SHOWN_EVERY = 50  # steps
+_LOOKED_AT = 500  # images
+
+
+def classifier_features(
+    train: ImageSet, test: ImageSet, cache: str | Path = DEFAULT_CACHE
+) -> FeatureExtractor:
+    """Features of a classifier of a data set's own classes, trained now unless it is in the cache.
+
+    Args:
+      train: the images to learn from.
+      test: others, for its accuracy, which stands in `about`.
+      cache: folder of the weights, made where missing.
+
+    Raises:
+      UsageError: the data set has no classes, or the cache cannot be read or written.
+    """
+    if train.num_classes < 2:
+        raise UsageError(
+            f"{train.name} has no classes to tell apart, so no classifier; use --features inception"
+        )
+    file = _cache_file(train, Path(cache).expanduser())
+    if not file.is_file():
+        log.info("training the classifier of %s, once; kept as %s", train.name, file)
+        params = _train(train)
+        accuracy = _accuracy(train.num_classes, params, test)
+        log.info("the classifier gets %.2f%% of %d others right", 100 * accuracy, len(test.images))
+        _write(file, params, accuracy)
+    params, accuracy = _read(file)
+    about = {
+        "name": "classifier",
+        "trained_on": train.name,
+        "test_accuracy": accuracy,
+        "sha256": _digest(params),
+    }
+    look = functools.partial(_look, _model(train.num_classes), params)
+    return FeatureExtractor("classifier", about, _LOOKED_AT, look)
+
+
+def _model(num_classes: int) -> Classifier:
+    return Classifier(num_classes, RECIPE.width, RECIPE.num_features)
+
+
+def _cache_file(train: ImageSet, cache: Path) -> Path:
+    sha = hashlib.sha256(json.dumps(asdict(RECIPE)).encode())
+    for array in (train.images, train.labels):
+        sha.update(f"{array.dtype}{array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    name = "".join(letter if letter.isalnum() else "_" for letter in train.name)
+    return cache / f"classifier_{name}_{sha.hexdigest()[:16]}.npz"
+
+
+def _train(train: ImageSet) -> Any:
+    """The weights after `RECIPE`."""
+    model = _model(train.num_classes)
+    rate = optax.cosine_decay_schedule(RECIPE.learning_rate, RECIPE.num_steps)
+    optimizer = optax.adam(rate)
+    init_rng, step_rng = jax.random.split(jax.random.PRNGKey(RECIPE.seed))
+    params = jax.jit(model.init)(init_rng, train.images[:1])["params"]
+    state = TrainState.create(step_rng, params, optimizer)
+    step = _make_step(model, optimizer)
+    images, labels = jnp.asarray(train.images), jnp.asarray(train.labels)
+    # A dispatch a step: on CPUs, XLA runs convolutions many times slower inside of a loop.
+    with tqdm(total=RECIPE.num_steps, desc="training the classifier", unit="step") as bar:
+        for i in range(RECIPE.num_steps):
+            state, loss = step(state, images, labels)
+            if (i + 1) % _SHOWN_EVERY == 0:
+                bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
+                bar.update(_SHOWN_EVERY)
+    return jax.tree.map(np.asarray, state.params)
+
+
+def _make_step(model: Classifier, optimizer: optax.GradientTransformation):
+    def loss_fn(params, images, labels):
+        outputs: Any = model.apply({"params": params}, images)
+        _, logits = outputs
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state: TrainState, images: jax.Array, labels: jax.Array):
+        draw_rng, shift_rng = jax.random.split(jax.random.fold_in(state.rng, state.step))
+        index = jax.random.randint(draw_rng, (RECIPE.batch_size,), 0, len(images))
+        batch = _shifted(shift_rng, images[index])
+        loss, gradients = jax.value_and_grad(loss_fn)(state.params, batch, labels[index])
+        updates, opt_state = optimizer.update(gradients, state.opt_state)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, state.rng, params, opt_state), loss
+
+    return step
+
+
+def _shifted(rng: jax.Array, images: jax.Array) -> jax.Array:
+    """Each image [B, H, W, C] moved at random by up to a 14th of a side; its edge fills the gap."""
+    most = max(1, min(images.shape[1:3]) // 14)
+    padded = jnp.pad(images, [(0, 0), (most, most), (most, most), (0, 0)], mode="edge")
+    offsets = jax.random.randint(rng, (len(images), 2), 0, 2 * most + 1)
+
+    def cut(image, offset):
+        return jax.lax.dynamic_slice(image, (*offset, 0), images.shape[1:])
+
+    return jax.vmap(cut)(padded, offsets)
+
+
+def _look(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+    """Features and probabilities of up to `_LOOKED_AT` images."""
+    # Batches of one size run one compiled program.
+    padding = [(0, _LOOKED_AT - len(images)), (0, 0), (0, 0), (0, 0)]
+    features, probabilities = _apply(model, params, np.pad(images, padding))
+    return np.asarray(features)[: len(images)], np.asarray(probabilities)[: len(images)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[jax.Array, jax.Array]:
+    outputs: Any = model.apply({"params": params}, images)
+    features, logits = outputs
+    return features, jax.nn.softmax(logits)
+
+
+def _accuracy(num_classes: int, params, test: ImageSet) -> float:
+    look = functools.partial(_look, _model(num_classes), params)
+    features = FeatureExtractor("classifier", {}, _LOOKED_AT, look)(test.images)
+    return float(np.mean(features.probabilities.argmax(axis=1) == test.labels))
+
+
+def _write(file: Path, params, accuracy: float) -> None:
+    arrays: dict[str, Any] = flatten_dict(params, sep="/")
+    with atomic_path(file) as path:
+        np.savez(path, accuracy=accuracy, digest=_digest(params), **arrays)
+
+
+def _read(file: Path) -> tuple[Any, float]:
+    try:
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        accuracy, expected = float(arrays.pop("accuracy")), str(arrays.pop("digest"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{file} is damaged ({error}); delete it to train it again") from error
+    params = unflatten_dict(arrays, sep="/")
+    if _digest(params) != expected:
+        raise UsageError(f"{file} is damaged (digest); delete it to train it again")
+    return params, accuracy
+
+
+def _digest(params) -> str:
+    """SHA-256 of the weights. It identifies them in results: how it is made must not change."""
+    sha = hashlib.sha256()
+    for name, array in sorted(flatten_dict(params, sep="/").items()):
+        sha.update(f"{name}{array.dtype}{array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,52 @@
+"""Latents of images by optimization, for models without an encoder."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from dfm_flax.models.generator import ImageGenerator
+
+_STEPS = 400
+_RATE = 0.1  # of Adam, relative to the deviation of the training latents
+
+
+def invert(
+    model: ImageGenerator, params, images: NDArray, known: NDArray, penalty: float
+) -> NDArray[np.float32]:
+    """Latents [B, L] that minimize equation 4.8 for the frozen decoder, image by image.
+
+    Args:
+      images: [B, H, W, C] in [0, 1].
+      known: latents of training images [N, L]; the search starts from their mean.
+      penalty: lambda of equation 4.8.
+    """
+    start = np.broadcast_to(known.mean(axis=0), (len(images), known.shape[1]))
+    rate = _RATE * float(known.std())
+    found = _invert(model, params, np.asarray(images, np.float32), start, rate, penalty)
+    return np.asarray(found)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _invert(model, params, images, latents, rate, penalty):
+    height, width, channels = images.shape[1:]
+    pixels = 2 * images.reshape(len(images), -1, channels) - 1
+    index = jnp.arange(height * width)
+
+    def loss(latents):
+        colors = model.apply({"params": params}, latents, index, height, width, method="decode")
+        errors = jnp.mean(jnp.sum((colors - pixels) ** 2, axis=-1), axis=-1)
+        # A sum: no image changes the gradient in the latent of another.
+        return jnp.sum(errors + penalty * jnp.sum(latents**2, axis=-1))
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(1.0, _STEPS))
+
+    def body(_, carry):
+        latents, opt_state = carry
+        updates, opt_state = optimizer.update(jax.grad(loss)(latents), opt_state)
+        return latents + rate * updates, opt_state
+
+    return jax.lax.fori_loop(0, _STEPS, body, (latents, optimizer.init(latents)))[0]

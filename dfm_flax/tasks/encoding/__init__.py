@@ -1,1 +1,0 @@
-"""Parts of compression to `.dfm` files: what to train, how, and how coarsely to round it."""

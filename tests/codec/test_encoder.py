@@ -1,0 +1,118 @@
+import numpy as np
+import PIL.Image
+import pytest
+
+from dfm_flax.cli import main
+from dfm_flax.codec.container import read
+from dfm_flax.codec.encoder import Goal, encode
+from dfm_flax.data.images import Image, read_image
+from dfm_flax.errors import UsageError
+from dfm_flax.metrics.distortion import psnr
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two pictures in color and one in gray, of 64 x 48 pixels."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    x, y = np.meshgrid(np.linspace(0, 1, 64), np.linspace(0, 1, 48))
+    for i, name in enumerate("abg"):
+        colors = [np.sin(5 * x + i) + y, np.cos(4 * y - i * x), x * y * (2 + i)]
+        samples = np.stack(colors, -1)
+        samples = np.uint8(255 * (samples - samples.min()) / np.ptp(samples))
+        picture = PIL.Image.fromarray(samples[..., 0] if name == "g" else samples)
+        picture.save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Machines of three layers, which compile in half the time."""
+    monkeypatch.setattr("dfm_flax.codec.plan._DEPTH", 3)
+
+
+def image(shape=(40, 50, 3), levels=255):
+    return Image(np.zeros(shape, np.float32), levels, "black")
+
+
+def test_goals_in_bytes():
+    assert Goal(bpp=0.4).num_bytes(image()) == 100
+    assert Goal(percent=10).num_bytes(image()) == 600
+    assert Goal(percent=10).num_bytes(image(levels=65535)) == 1200
+    guesses = [Goal(psnr=quality).num_bytes(read_image("sample:coffee")) for quality in (25, 35)]
+    assert 2_000 < guesses[0] < guesses[1] / 3 < 100_000
+
+
+@pytest.mark.parametrize("goal", [{}, {"bpp": 1.0, "psnr": 30.0}, {"bpp": 0.0}, {"psnr": np.inf}])
+def test_goals_without_sense(goal):
+    with pytest.raises(UsageError, match="give one of"):
+        Goal(**goal)
+
+
+def test_too_small_images_are_named(tmp_path, photos):
+    with pytest.raises(UsageError, match="image a: a file of 38 bytes holds no machine"):
+        encode([str(photos / "a.png")], tmp_path / "a.dfm", Goal(bpp=0.1), 10)
+    assert not (tmp_path / "a.dfm").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
+    """Sizes from below; what is said of a file is true of the file."""
+    (photos / "g.png").unlink()
+    arguments = ["compress", str(photos), "-o", str(tmp_path / "out"), "--bpp=1.2", "--steps=150"]
+    assert main(arguments) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in lines[1:]] == [str(tmp_path / "out" / f"{n}.dfm") for n in "ab"]
+    assert main(["decompress", str(tmp_path / "out"), "-o", str(tmp_path / "back")]) == 0
+    for row in lines[1:]:
+        entry = dict(zip(lines[0], row, strict=True))
+        name = entry["file"][-5]
+        size = (tmp_path / "out" / f"{name}.dfm").stat().st_size
+        assert int(entry["bytes"]) == size
+        assert 0.95 * 1.2 * 64 * 48 / 8 < size <= 1.2 * 64 * 48 / 8
+        original, back = (read_image(p / f"{name}.png") for p in (photos, tmp_path / "back"))
+        assert original.pixels.shape == back.pixels.shape
+        assert float(entry["psnr"]) == pytest.approx(psnr(original.pixels, back.pixels), abs=0.01)
+        assert float(entry["psnr"]) > 22
+        assert entry["ms_ssim"] == "-"  # too small for five scales
+
+
+@pytest.mark.slow
+def test_a_quality_of_a_gray_image(tmp_path, photos, shallow):
+    out = tmp_path / "named.dfm"
+    (entry,) = encode([str(photos / "g.png")], out, Goal(psnr=22.0), 100)
+    assert entry["reached"]
+    assert 22 <= entry["psnr"] < 25  # of 200 weights, some are a dB
+    assert read(out).machine.channels == 1
+
+
+class Unreachable:
+    """A trained machine that never has the quality, but gets nearer with its size."""
+
+    def __init__(self, coded, quality):
+        self.coded, self.quality = coded, quality
+
+    def reaching(self, quality):
+        return None
+
+    def within(self, num_bytes):
+        return self.coded
+
+    def psnr(self, coded):
+        return self.quality
+
+
+def test_a_quality_out_of_reach_says_so(tmp_path, photos, quantized, monkeypatch, capsys):
+    coded, asked = quantized("best", height=48, width=64), []
+
+    def train(batch, *rest):
+        asked.append(batch[0].num_bytes)
+        return [Unreachable(coded, 20.0 + len(asked))]
+
+    monkeypatch.setattr("dfm_flax.codec.encoder._train", train)
+    arguments = ["compress", str(photos / "a.png"), "-o", str(tmp_path / "a.dfm"), "--psnr=70"]
+    assert main(arguments) == 1
+    assert "not the 70 dB asked for; use more --steps" in capsys.readouterr().err
+    assert len(asked) == 3
+    assert asked == sorted(asked)
+    assert read(tmp_path / "a.dfm").height == 48

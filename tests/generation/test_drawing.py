@@ -1,0 +1,35 @@
+import jax
+import numpy as np
+import pytest
+
+from dfm_flax.fourier import FourierMachine
+from dfm_flax.generation import drawing
+from dfm_flax.generation.model import ImageShape, initial_params
+from dfm_flax.models.decoders import FourierDecoder
+from dfm_flax.models.generator import ImageGenerator
+from dfm_flax.models.mlp import Encoder
+
+MODEL = ImageGenerator(
+    FourierDecoder(FourierMachine(2, 3, 1, 0.3), (8,), variance=1.0, sane=True), Encoder((8,), 3)
+)
+PARAMS = initial_params(MODEL, jax.random.PRNGKey(0), 3, ImageShape(4, 5, 1))
+LATENTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+
+
+def test_images_are_what_the_model_decodes(monkeypatch):
+    expected = MODEL.apply({"params": PARAMS}, LATENTS, np.arange(20), 4, 5, method="decode")
+    expected = (np.asarray(expected).reshape(7, 4, 5, 1) + 1) / 2
+    np.testing.assert_allclose(drawing.draw(MODEL, PARAMS, LATENTS, 4, 5), expected, atol=1e-5)
+    # In tiles and batches that do not fit, it is the same.
+    monkeypatch.setattr(drawing, "_TILE", 6)
+    monkeypatch.setattr(drawing, "_PIXELS", 18)
+    np.testing.assert_allclose(drawing.draw(MODEL, PARAMS, LATENTS, 4, 5), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_latents_are_what_the_model_encodes(monkeypatch, dtype):
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 1), np.uint8)
+    expected = MODEL.apply({"params": PARAMS}, images / 127.5 - 1, method="encode")
+    given = images if dtype == np.uint8 else images / np.float32(255)
+    monkeypatch.setattr(drawing, "_ENCODED", 3)
+    np.testing.assert_allclose(drawing.encode(MODEL, PARAMS, given), expected, atol=1e-4)
