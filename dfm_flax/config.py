@@ -233,12 +233,19 @@ def _importable(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        for name in set(sys.modules) - before:
+            if _is_from(sys.modules[name], folder):
+                del sys.modules[name]
         # Ours alone, not equal ones of others; a config may change the path too.
         sys.path[:] = [entry for entry in sys.path if entry is not first and entry is not last]
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).parent == folder:
-                del sys.modules[name]
+
+
+def _is_from(module: Any, folder: Path) -> bool:
+    """Whether a module is a file of a folder, or the folder itself as a package."""
+    file = getattr(module, "__file__", None)
+    return bool(file and Path(file).parent == folder) or str(folder) in getattr(
+        module, "__path__", ()
+    )
 
 
 @contextlib.contextmanager
