@@ -9,7 +9,7 @@ import inspect
 import re
 import zipfile
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Prior(abc.ABC):
         """
 
 
-PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)
+PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)  # type: ignore[type-abstract]
 
 
 def find_prior(name: str) -> type[Prior]:
@@ -93,7 +93,9 @@ def save_prior(path: Path, prior: Prior, name: str, step: int) -> None:
       UsageError: the file cannot be written, or the prior holds more than numbers.
       DfmError: the disk is full or broken.
     """
-    arrays = {f"{_ARRAY}{key}": np.asarray(array) for key, array in prior.arrays().items()}
+    arrays: dict[str, Any] = {
+        f"{_ARRAY}{key}": np.asarray(array) for key, array in prior.arrays().items()
+    }
     objects = [key for key, array in arrays.items() if array.dtype.hasobject]
     if objects:
         raise UsageError(f"cannot write {path}: {objects[0]} holds more than numbers")

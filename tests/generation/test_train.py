@@ -9,8 +9,8 @@ import pytest
 from dfm_flax.config import override
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.sampling import load_generator
 from dfm_flax.generation import train as generate
+from dfm_flax.generation.sampling import load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.loop import Interrupted
 
