@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dfm_flax.models.decoders import FourierDecoder, PixelDecoder
+from dfm_flax.models.decoders import Decoder, PixelDecoder
 from dfm_flax.models.mlp import Encoder
 
 
@@ -20,7 +20,7 @@ class ImageGenerator(nn.Module):
         decoded image.
     """
 
-    decoder: FourierDecoder | PixelDecoder
+    decoder: Decoder | PixelDecoder
     encoder: Encoder | None = None
     variational: bool = False
     learned_variance: bool = False
