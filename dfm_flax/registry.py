@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from dfm_flax.errors import UsageError, one_line
@@ -44,16 +44,7 @@ class Registry(Generic[T]):
         Raises:
           UsageError: there is none (names the nearest), or its module cannot be imported.
         """
-        if ":" in name:
-            return import_path(name, self.kind)
-        if name not in self._entries:
-            near = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(
-                f"{self.kind} {name!r} is not one of {', '.join(self._entries)}, "
-                f"nor an import path like my_module:Name{hint}"
-            )
-        return import_path(self._entries[name], self.kind)
+        return import_path(self._entries.get(name, name), self.kind, self._entries)
 
 
 class _Folder(Registry[T]):
@@ -77,13 +68,26 @@ class _Folder(Registry[T]):
         return thing  # type: ignore[return-value]
 
 
-def import_path(path: str, kind: str) -> Any:
+def import_path(path: str, kind: str, names: Iterable[str] = ()) -> Any:
     """What an import path "module:Name" names.
 
+    Args:
+      kind: what is looked for, for messages.
+      names: short names that would have done as well, for messages.
+
     Raises:
-      UsageError: it cannot be imported; `kind` says what was looked for.
+      UsageError: it is no import path, or cannot be imported.
     """
-    module_name, _, name = path.partition(":")
+    module_name, colon, name = path.partition(":")
+    if not colon:
+        known = ", ".join(names)
+        near = difflib.get_close_matches(path, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"{kind} {path!r} is not one of {known}, nor an import path like my_module:Name{hint}"
+            if known
+            else f"{kind} {path!r} is not an import path like my_module:name"
+        )
     try:
         return getattr(importlib.import_module(module_name), name)
     # The module is the user's program: whatever it raises is theirs to see.

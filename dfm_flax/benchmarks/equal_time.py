@@ -27,7 +27,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax.baselines.siren import Siren, siren_num_weights
-from dfm_flax.compression.train import reconstruction_loss
+from dfm_flax.compression.losses import mse
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
@@ -36,6 +36,7 @@ from dfm_flax.fourier import FourierMachine, num_weights, vector_size, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
+from dfm_flax.training.feed import PixelFeed
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
 from dfm_flax.training.step import (
@@ -68,18 +69,18 @@ class Contender:
 
     def start(self, num_steps: int, data: Target, seed: int) -> None:
         optimizer = self.optimizer(num_steps)
-        loss = reconstruction_loss(self.model, self.batch_size, self.sampling)
-        self._train_steps = make_train_steps(over_machines(make_step(loss, optimizer)))
-        self._data = replicate(data)
+        self._train_steps = make_train_steps(over_machines(make_step(mse(self.model), optimizer)))
+        feed = PixelFeed(data, self.batch_size, self.sampling == "stratified")
+        self._feed = replicate(feed)
         start = initial_states(self.model, optimizer, [seed])
-        self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
+        self._train_steps(replicate(start), self._feed, np.int32(1))  # compiles
         self._state, self._end = replicate(start), num_steps
         self.steps, self.seconds, self.curve = 0, 0.0, []
 
     def turn(self, num_steps: int) -> None:
         count = min(num_steps, self._end - self.steps)
         clock = time.perf_counter()
-        self._state, *others = self._train_steps(self._state, self._data, np.int32(count))
+        self._state, *others = self._train_steps(self._state, self._feed, np.int32(count))
         jax.block_until_ready((self._state, others))
         self.seconds += time.perf_counter() - clock
         self.steps += count

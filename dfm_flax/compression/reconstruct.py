@@ -36,8 +36,8 @@ def reconstruct(
     run = Run(workdir)
     config = run.config()
     configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
-    jobs = make_jobs(stored_images(run), config.seeds)
-    machine = make_machine(config, jobs[0].image.pixels.shape[-1])
+    jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
+    machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)
     template = initial_states(machine, optimizer, [job.seed for job in jobs])
     with contextlib.closing(Checkpoints(run.checkpoints, read_only=True)) as checkpoints:
