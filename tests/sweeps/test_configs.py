@@ -12,8 +12,8 @@ from dfm_flax.sweeps.running import check_cells
 
 def percents(cells):
     sizes = [
-        num_weights(m.depth, m.width, 3, m.max_frequencies, m.additive)
-        for m in (cell.config.model for cell in cells)
+        num_weights(m.depth, m.width, 3, m.basis, m.max_frequencies)
+        for m in (cell.config.model.machine for cell in cells)
     ]
     return [percent_of_raw_size(size, *cells[0].config.data.crop, 3) for size in sizes]
 
