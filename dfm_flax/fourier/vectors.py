@@ -1,6 +1,7 @@
 """The coefficients of a machine as one vector, for networks whose output is a machine."""
 
 import itertools
+from typing import Any
 import math
 
 import jax
@@ -56,6 +57,8 @@ def apply_machines(
     """
 
     def apply(vector: jax.Array) -> jax.Array:
-        return machine.apply({"params": split_vector(machine, vector)}, positions)
+        params = split_vector(machine, vector)
+        colors: Any = machine.apply({"params": params}, positions)
+        return colors
 
     return jax.vmap(apply)(coefficients)
