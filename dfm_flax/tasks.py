@@ -41,6 +41,8 @@ class Task(abc.ABC):
         Args:
           source: where the config is from, for messages.
         """
+        if "grid" in config:
+            raise UsageError(f"{source}: it has a grid, and so is one of `dfm sweep`")
         configs.check(config, source, self.schema(config))
         self.check_sense(config)
 

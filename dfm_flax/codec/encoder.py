@@ -171,7 +171,7 @@ def _encode_batch(
 def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[Rounding]:
     channels = batch[0].image.pixels.shape[-1]
     config = plan(batch[0].num_bytes, channels, num_steps)
-    machine = make_machine(config, channels)
+    machine = make_machine(config.model.machine, channels)
     budgets = [weight_bits(job.num_bytes) for job in batch]
     images = [job.image for job in batch]
     log.info(

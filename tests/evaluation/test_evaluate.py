@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.special
+from dfm_flax.generation.model import ImageShape, make_generator
 
 from dfm_flax import config as configs
 from dfm_flax.cli import main
@@ -17,7 +18,6 @@ from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation import evaluate
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.generation import train as generate
-from dfm_flax.generation.model import ImageShape, make_generator
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import Checkpoints
