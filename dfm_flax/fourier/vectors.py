@@ -1,8 +1,8 @@
 """The coefficients of a machine as one vector, for networks whose output is a machine."""
 
 import itertools
-from typing import Any
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 
 from dfm_flax.generation.drawing import draw
-from dfm_flax.generation.inversion import invert
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params
+from dfm_flax.generation.inversion import invert
 from dfm_flax.models.decoders import PixelDecoder
 
 MODEL = Generator(PixelDecoder(4, 4, 1, (16,)))

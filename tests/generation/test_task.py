@@ -56,7 +56,9 @@ def test_the_schema_is_that_of_the_generator():
     assert "machine" not in task.schema(load_config("digits:vae")).model
     with config.unlocked():
         del config.model["name"]
-    with pytest.raises(UsageError, match=r"config\.model\.name=None is not the name of a generator"):
+    with pytest.raises(
+        UsageError, match=r"config\.model\.name=None is not the name of a generator"
+    ):
         task.check(config)
 
 
