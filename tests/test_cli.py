@@ -80,7 +80,7 @@ WRONG = {
     "model.machine.width=30": "weights; use a smaller width",
     "model.machine.basis=chirp": "basis 'chirp' is not one of additive, full",
     "model.machine.max_frequencies=0": "max_frequenc",
-    "model.machine.variances=-1,1,1": "variances=(-1.0, 1.0, 1.0): they cannot be negative",
+    "model.machine.variances=-1,1,1": "they cannot be negative",
     "optimizer.name=sgd": "optimizer.name='sgd' is not one of adam, soap",
     "optimizer.b1=1": "must be from 0 to below 1",
     "optimizer.learning_rate=-1": "cannot be negative",

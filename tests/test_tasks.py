@@ -47,10 +47,10 @@ class Counting(Task):
 
 
 def test_a_task_by_import_path(monkeypatch, tmp_path):
-    (tmp_path / "of_a_user.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
+    (tmp_path / "my_tasks.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TypeError, match="abstract"):
-        task_of(ConfigDict({"task": "of_a_user:Mine"}))
+        task_of(ConfigDict({"task": "my_tasks:Mine"}))
 
 
 def test_a_config_is_checked_for_keys_then_for_sense():
