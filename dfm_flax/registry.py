@@ -26,8 +26,8 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries = dict(entries)
 
-    @classmethod
-    def of_folder(cls, kind: str, package: str, base: type[T]) -> "Registry[T]":
+    @staticmethod
+    def of_folder(kind: str, package: str, base: type[T]) -> "Registry[type[T]]":
         """The registry of a package in which each module defines one class of a kind.
 
         The name is that of the module; the class is the one defined there that is a `base`.
@@ -36,6 +36,7 @@ class Registry(Generic[T]):
         return _Folder(kind, package, base)
 
     def names(self) -> list[str]:
+        """The short names."""
         return list(self._entries)
 
     def get(self, name: str) -> T:
@@ -44,17 +45,18 @@ class Registry(Generic[T]):
         Raises:
           UsageError: there is none (names the nearest), or its module cannot be imported.
         """
-        return import_path(self._entries.get(name, name), self.kind, self._entries)
+        thing: T = import_path(self._entries.get(name, name), self.kind, self._entries)
+        return thing
 
 
-class _Folder(Registry[T]):
+class _Folder(Registry[type[T]]):
     def __init__(self, kind: str, package: str, base: type[T]):
         found = importlib.import_module(package)
         modules = sorted(module.name for module in pkgutil.iter_modules(found.__path__))
         super().__init__(kind, {name: f"{package}.{name}" for name in modules})
         self._base = base
 
-    def get(self, name: str) -> T:
+    def get(self, name: str) -> type[T]:
         if name not in self._entries:
             return super().get(name)
         module = importlib.import_module(self._entries[name])
@@ -65,7 +67,7 @@ class _Folder(Registry[T]):
             and thing.__module__ == module.__name__
             and issubclass(thing, self._base)
         )
-        return thing  # type: ignore[return-value]
+        return thing
 
 
 def import_path(path: str, kind: str, names: Iterable[str] = ()) -> Any:

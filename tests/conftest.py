@@ -102,16 +102,16 @@ def runs(tmp_path_factory):
 
 # Machines of each kind that a .dfm file can hold.
 MACHINES = {
-    "best": {"depth": 4, "width": 6, "max_frequencies": (8, 1, 1), "additive": True},
+    "best": {"depth": 4, "width": 6, "basis": "additive", "max_frequencies": (8, 1, 1)},
     "thesis": {"depth": 3, "width": 4, "residual": True, "extent": 1.0},
     "two layers, gray": {"depth": 2, "width": 5, "channels": 1, "max_frequencies": (2, 1, 3)},
     "mixed": {
         "depth": 3,
         "width": 3,
+        "basis": ("additive", "full", "additive"),
         "max_frequencies": (1, 2, 3),
-        "additive": (True, False, True),
     },
-    "tapered": {"depth": 4, "width": (7, 5, 2), "max_frequencies": (8, 2, 2), "additive": True},
+    "tapered": {"depth": 4, "width": (7, 5, 2), "basis": "additive", "max_frequencies": (8, 2, 2)},
 }
 
 

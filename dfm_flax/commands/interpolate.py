@@ -24,13 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation import sampling
+    from dfm_flax.generation.sampling import load_generator
 
     check_writable(options.out)
-    generator = sampling.load_generator(options.workdir)
-    images = sampling.interpolate(
-        generator, options.first, options.second, options.steps, options.size
-    )
+    generator = load_generator(options.workdir)
+    images = generator.interpolate(options.first, options.second, options.steps, options.size)
     write_images(options.out, images, columns=len(images))
     print(options.out)
     return 0

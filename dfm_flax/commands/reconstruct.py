@@ -52,11 +52,11 @@ def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
 
     from dfm_flax.data.image_sets import load_image_set
     from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation import sampling
     from dfm_flax.generation.input_images import read_images
+    from dfm_flax.generation.sampling import load_generator
 
     check_writable(out)
-    generator = sampling.load_generator(options.workdir)
+    generator = load_generator(options.workdir)
     shape = generator.shape
     if options.split:
         data = generator.config.data
@@ -65,4 +65,4 @@ def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
     else:
         images = read_images(options.images, shape)
     scaled = tuple(max(1, round(n * options.scale)) for n in (shape.height, shape.width))
-    write_images(out, sampling.reconstruct(generator, images, options.size or scaled))
+    write_images(out, generator.reconstruct(images, options.size or scaled))

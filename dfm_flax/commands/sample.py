@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation import sampling
+    from dfm_flax.generation.sampling import load_generator
 
     check_writable(options.out)
-    generator = sampling.load_generator(options.workdir)
-    images = sampling.sample(generator, options.num, options.prior, options.seed, options.size)
+    generator = load_generator(options.workdir)
+    images = generator.sample(options.num, options.prior, options.seed, options.size)
     write_images(options.out, images)
     print(options.out)
     return 0

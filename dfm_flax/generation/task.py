@@ -23,29 +23,15 @@ class GenerationTask(Task):
 
     def check_sense(self, config: ConfigDict) -> None:
         from dfm_flax.generation.generator import ImageShape, make_generator
-        from dfm_flax.models.mlp import ACTIVATIONS
         from dfm_flax.training.optimizers import check_optimizer
 
-        model, training = config.model, config.training
         if not 0 <= config.seed < 2**32:
             raise UsageError(f"config.seed={config.seed}: from 0 to {2**32 - 1}")
-        for key, choices in (("latents", ("encoder", "table")), ("activation", ACTIVATIONS)):
-            if model[key] not in choices:
-                raise UsageError(
-                    f"config.model.{key}={model[key]!r} is not one of {', '.join(choices)}"
-                )
-        for key in ("hidden", "encoder_hidden"):
-            if min(model[key], default=1) < 1:
-                raise UsageError(f"config.model.{key}={model[key]}: each layer has 1 unit or more")
-        if model.latent_size < 1:
-            raise UsageError(f"config.model.latent_size={model.latent_size}: 1 or more")
-        if model.table_variance < 0:
-            raise UsageError(f"config.model.table_variance={model.table_variance}: 0 or more")
         if not 0 <= config.optimizer.ema_decay < 1:
             raise UsageError(
                 f"config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1"
             )
-        check_optimizer(config.optimizer, training.num_steps)
+        check_optimizer(config.optimizer, config.training.num_steps)
         # The data set is not read yet; of images as large as these no setting is too large.
         make_generator(config, ImageShape(4096, 4096, 3))
 

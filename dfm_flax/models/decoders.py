@@ -18,9 +18,10 @@ class Decoder(nn.Module):
     Attributes:
       machine: the structure of the machines.
       hidden, activation: of the perceptron that gives the coefficients, see `Mlp`.
-      variance, init: how it starts. "gaussian": all kernels are drawn from a Gaussian of that
-        variance, and biases are 0. "centered": around a machine as `FourierMachine` draws it. The
-        perceptron's outputs are then coefficients in units of their standard deviations in such a
+      variance: see `initialization`.
+      initialization: "gaussian" draws all kernels of the perceptron from a Gaussian of `variance`,
+        and biases start at 0. "centered" starts around a machine as `FourierMachine` draws it: the
+        perceptron's outputs are coefficients in units of their standard deviations in such a
         machine, its last biases are drawn from N(0, 1), and `variance` is that of the outputs
         around them while the last hidden features are of unit scale, as the other layers keep
         them.
@@ -30,11 +31,18 @@ class Decoder(nn.Module):
     hidden: Sequence[int]
     activation: str = "relu"
     variance: float = 2e-2
-    init: str = "gaussian"
+    initialization: str = "gaussian"
 
-    def setup(self):
+    def __post_init__(self) -> None:
+        if self.initialization not in ("gaussian", "centered"):
+            raise ValueError(
+                f"initialization={self.initialization!r} is not one of gaussian, centered"
+            )
+        super().__post_init__()
+
+    def setup(self) -> None:
         size = vector_size(self.machine)
-        if self.init == "centered":
+        if self.initialization == "centered":
             self.mlp = Mlp(
                 self.hidden,
                 size,
@@ -65,9 +73,9 @@ class Decoder(nn.Module):
     def coefficients(self, latents: jax.Array) -> jax.Array:
         """Coefficients [B, vector_size(machine)], in the order of `split_vector`."""
         outputs = self.mlp(latents)
-        if self.init == "gaussian":
-            return outputs
-        return outputs * initial_deviations(self.machine)
+        if self.initialization == "centered":
+            return outputs * initial_deviations(self.machine)
+        return outputs
 
 
 class PixelDecoder(nn.Module):
