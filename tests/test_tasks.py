@@ -74,7 +74,7 @@ def test_what_a_task_does_not_say_of_itself():
         "reconstructions": lambda: task.reconstruct("runs/a", "out"),
         "samples": lambda: task.sample("runs/a", 4),
         "interpolations": lambda: task.interpolate("runs/a", 0, 1, 4),
-        "evaluation": lambda: task.evaluate(["runs/a"], None),
+        "evaluation": lambda: task.evaluate(["runs/a"]),
     }.items():
         with pytest.raises(UsageError, match=f"runs/a: a run of counting has no {what}"):
             use()
