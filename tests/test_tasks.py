@@ -47,10 +47,10 @@ class Counting(Task):
 
 
 def test_a_task_by_import_path(monkeypatch, tmp_path):
-    (tmp_path / "of_a_user.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
+    (tmp_path / "my_tasks.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TypeError, match="abstract"):
-        task_of(ConfigDict({"task": "of_a_user:Mine"}))
+        task_of(ConfigDict({"task": "my_tasks:Mine"}))
 
 
 def test_a_config_is_checked_for_keys_then_for_sense():
@@ -74,7 +74,7 @@ def test_what_a_task_does_not_say_of_itself():
         "reconstructions": lambda: task.reconstruct("runs/a", "out"),
         "samples": lambda: task.sample("runs/a", 4),
         "interpolations": lambda: task.interpolate("runs/a", 0, 1, 4),
-        "evaluation": lambda: task.evaluate(["runs/a"]),
+        "evaluation": lambda: task.evaluate(["runs/a"], None),
     }.items():
         with pytest.raises(UsageError, match=f"runs/a: a run of counting has no {what}"):
             use()

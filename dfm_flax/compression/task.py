@@ -76,8 +76,8 @@ class CompressionTask(Task):
         images: Sequence[str | Path] = (),
         split: str | None = None,
     ) -> list[Path]:
-        from dfm_flax.compression.reconstruct import reconstruct
-
         if images or split:
             raise UsageError(f"{workdir} is a run of compression: no --images, no --split")
+        from dfm_flax.compression.reconstruct import reconstruct
+
         return reconstruct(workdir, out, scale, size)

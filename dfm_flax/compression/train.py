@@ -28,7 +28,6 @@ from dfm_flax.training.state import TrainState, initial_states
 from dfm_flax.training.step import (
     Step,
     check_divides,
-    first_replica,
     make_step,
     over_machines,
 )
@@ -91,9 +90,7 @@ def train_side_by_side(
     def on_log(progress: Progress) -> dict[str, str]:
         for run, part in zip(runs, parts, strict=True):
             run.log(progress, progress.metrics["mse"][part], weights)
-            run.observe(
-                progress.step, lambda part=part: first_replica(progress.state).machines(part)
-            )
+            run.observe(progress, part)
         psnrs = [psnr_of_loss(error) for error in progress.metrics["mse"]]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 

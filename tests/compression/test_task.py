@@ -23,7 +23,7 @@ from dfm_flax.tasks import task_of
     ],
 )
 def test_sense(change, message):
-    config = load_config("compress")
+    config = load_config("base_compression")
     override(config, [change])
     if message is None:
         task_of(config).check(config)

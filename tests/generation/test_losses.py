@@ -38,7 +38,8 @@ def initial(model):
 def evaluate(model, rows=ROWS, params=None, noise=NOISE, seeds=1):
     """The mean metrics of the loss, as it is, over some seeds; the model, its parameters."""
     params = initial(model) if params is None else params
-    batch = ImageBatch(IMAGES, noise, rows)
+    rows = None if rows is None else jnp.asarray(rows)
+    batch = ImageBatch(jnp.asarray(IMAGES), jnp.asarray(noise), rows)
     rngs = jax.random.split(jax.random.PRNGKey(1), seeds)
 
     @jax.jit
@@ -78,7 +79,9 @@ def test_the_loss_is_differentiable_as_it_is():
     params = initial(model)
 
     def of(params, rows):
-        return model.loss(params, ImageBatch(IMAGES, NOISE, rows), jax.random.PRNGKey(0))[0]
+        return model.loss(
+            params, ImageBatch(jnp.asarray(IMAGES), NOISE, rows), jax.random.PRNGKey(0)
+        )[0]
 
     check_grads(of, (params, ROWS), order=1, modes="rev", atol=2e-2, rtol=2e-2)
 

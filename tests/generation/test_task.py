@@ -56,12 +56,12 @@ def test_the_schema_is_that_of_the_generator():
     assert "machine" not in task.schema(load_config("digits:vae")).model
     with config.unlocked():
         del config.model["name"]
-    with pytest.raises(UsageError, match="config.model.name=None is not the name of a generator"):
+    with pytest.raises(UsageError, match=r"config\.model\.name=None is not the name"):
         task.check(config)
 
 
 def test_a_generator_by_import_path_brings_its_settings(monkeypatch, tmp_path):
-    (tmp_path / "of_a_user.py").write_text(
+    (tmp_path / "tall_generator.py").write_text(
         "from ml_collections import ConfigDict\n"
         "from dfm_flax.generation.generators.vae import VariationalAutoencoder\n"
         "class Tall(VariationalAutoencoder):\n"
@@ -70,7 +70,7 @@ def test_a_generator_by_import_path_brings_its_settings(monkeypatch, tmp_path):
         "        return ConfigDict({'loss': {'likelihood': 'gaussian', 'height': 3}})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    config = load_config("base_generation:of_a_user:Tall")
-    assert config.model.name == "of_a_user:Tall"
+    config = load_config("base_generation:tall_generator:Tall")
+    assert config.model.name == "tall_generator:Tall"
     assert config.loss.height == 3
     task_of(config).check(config)

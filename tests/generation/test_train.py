@@ -107,7 +107,7 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.images_every=30", "not a multiple"),
+        ("observe_every=30", "not a multiple"),
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),
