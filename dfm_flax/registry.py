@@ -27,10 +27,11 @@ class Registry(Generic[T]):
         self._entries = dict(entries)
 
     @classmethod
-    def of_folder(cls, kind: str, package: str, base: type[T]) -> "Registry[T]":
+    def of_folder(cls, kind: str, package: str, base: T) -> "Registry[T]":
         """The registry of a package in which each module defines one class of a kind.
 
-        The name is that of the module; the class is the one defined there that is a `base`.
+        The name is that of the module; the class is the one defined there that is a `base`,
+        which is itself a class.
         So to add a thing is to add a file.
         """
         return _Folder(kind, package, base)
@@ -48,7 +49,7 @@ class Registry(Generic[T]):
 
 
 class _Folder(Registry[T]):
-    def __init__(self, kind: str, package: str, base: type[T]):
+    def __init__(self, kind: str, package: str, base: T):
         found = importlib.import_module(package)
         modules = sorted(module.name for module in pkgutil.iter_modules(found.__path__))
         super().__init__(kind, {name: f"{package}.{name}" for name in modules})
@@ -63,7 +64,7 @@ class _Folder(Registry[T]):
             for thing in vars(module).values()
             if inspect.isclass(thing)
             and thing.__module__ == module.__name__
-            and issubclass(thing, self._base)
+            and issubclass(thing, self._base)  # type: ignore[arg-type]
         )
         return thing  # type: ignore[return-value]
 

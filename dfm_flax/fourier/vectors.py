@@ -56,6 +56,8 @@ def apply_machines(
     """
 
     def apply(vector: jax.Array) -> jax.Array:
-        return machine.apply({"params": split_vector(machine, vector)}, positions)
+        colors = machine.apply({"params": split_vector(machine, vector)}, positions)
+        assert isinstance(colors, jax.Array)  # and no state
+        return colors
 
     return jax.vmap(apply)(coefficients)
