@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourie
 	touch $@
 
 demo: install  ## train a machine on a photo that ships with scikit-image and show the result
-	$(BIN)/dfm train --config configs/demo.py --workdir runs/demo
+	$(BIN)/dfm train --config demo --workdir runs/demo
 	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
 
 test: install  ## all tests

@@ -1,6 +1,7 @@
-"""Compiles the CPU kernels of dfm_flax.fourier; all else is in pyproject.toml.
+"""Compiles the CPU kernels of dfm_flax.fourier and names the packages; pyproject.toml has the rest.
 
-They are optional: where there is no C++ compiler, the package works without them, slower.
+The kernels are optional: where there is no C++ compiler, the package works without them, slower.
+The configs of the top-level folder are dfm_flax/configs/ in an installed package.
 """
 
 import os
@@ -8,13 +9,19 @@ import platform
 from glob import glob
 
 import jaxlib
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 # AVX2 and FMA: every x86 processor since 2013 to 2015. On one with AVX-512 that computes in
 # halves (Zen 4) the wider registers gave 5% more.
 flags = ["-march=x86-64-v3"] if platform.machine().lower() in ("x86_64", "amd64") else []
 
 setup(
+    packages=[
+        *find_packages(include=["dfm_flax", "dfm_flax.*"]),
+        "dfm_flax.configs",
+        "dfm_flax.configs.sweeps",
+    ],
+    package_dir={"dfm_flax.configs": "configs", "dfm_flax.configs.sweeps": "configs/sweeps"},
     ext_modules=[
         Extension(
             "dfm_flax.fourier._kernels",
@@ -32,5 +39,5 @@ setup(
             language="c++",
             optional=True,
         )
-    ]
+    ],
 )

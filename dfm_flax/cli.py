@@ -11,6 +11,7 @@ from inspect import getdoc
 from dfm_flax.commands import (
     bench,
     compress,
+    configs,
     data,
     decompress,
     evaluate,
@@ -28,6 +29,7 @@ from dfm_flax.signals import exit_on_interrupt
 _COMMANDS = (
     train,
     sweep,
+    configs,
     reconstruct,
     compress,
     decompress,
@@ -46,11 +48,11 @@ Deep Fourier Machines: images as compositions of low-frequency Fourier series.
 
 _EXAMPLES = """\
 a first run (an image that ships with scikit-image, about a minute):
-  dfm train --config configs/demo.py --workdir runs/demo
+  dfm train --config demo --workdir runs/demo
 
 your own images, and any setting of the config changed on the way:
-  dfm train --config configs/compress_best.py --workdir runs/photo \\
-      --config.data.images=photo.jpg,other.png --config.seeds=0,1,2
+  dfm train --config compress_best --workdir runs/photo \\
+      --config.data.images=photo.jpg,other.png --config.num_seeds=3
 
 the same command goes on with a run that was interrupted. Its pictures at twice the size:
   dfm reconstruct --workdir runs/photo --scale 2 --out enlarged
@@ -60,12 +62,12 @@ files of 0.3 bits per pixel, and back to images:
   dfm decompress coded --out decoded
 
 a generator of new images, and samples of it at four times the size:
-  dfm train --config configs/digits.py --workdir runs/digits
+  dfm train --config digits --workdir runs/digits
   dfm sample --workdir runs/digits --size 32 --out samples.png
   dfm evaluate --workdir runs/digits
 
 a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
-  dfm sweep --config configs/sweeps/figure_5_1.py --workdir runs/figure_5_1
+  dfm sweep --config sweeps/figure_5_1 --workdir runs/figure_5_1
 
 curves, rates, pictures and speed as it trains:
   tensorboard --logdir runs

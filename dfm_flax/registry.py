@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from dfm_flax.errors import UsageError, one_line
@@ -26,8 +26,8 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries = dict(entries)
 
-    @classmethod
-    def of_folder(cls, kind: str, package: str, base: type[T]) -> "Registry[T]":
+    @staticmethod
+    def of_folder(kind: str, package: str, base: type[T]) -> "Registry[type[T]]":
         """The registry of a package in which each module defines one class of a kind.
 
         The name is that of the module; the class is the one defined there that is a `base`.
@@ -36,6 +36,7 @@ class Registry(Generic[T]):
         return _Folder(kind, package, base)
 
     def names(self) -> list[str]:
+        """The short names."""
         return list(self._entries)
 
     def get(self, name: str) -> T:
@@ -44,26 +45,18 @@ class Registry(Generic[T]):
         Raises:
           UsageError: there is none (names the nearest), or its module cannot be imported.
         """
-        if ":" in name:
-            return import_path(name, self.kind)
-        if name not in self._entries:
-            near = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(
-                f"{self.kind} {name!r} is not one of {', '.join(self._entries)}, "
-                f"nor an import path like my_module:Name{hint}"
-            )
-        return import_path(self._entries[name], self.kind)
+        thing: T = import_path(self._entries.get(name, name), self.kind, self._entries)
+        return thing
 
 
-class _Folder(Registry[T]):
+class _Folder(Registry[type[T]]):
     def __init__(self, kind: str, package: str, base: type[T]):
         found = importlib.import_module(package)
         modules = sorted(module.name for module in pkgutil.iter_modules(found.__path__))
         super().__init__(kind, {name: f"{package}.{name}" for name in modules})
         self._base = base
 
-    def get(self, name: str) -> T:
+    def get(self, name: str) -> type[T]:
         if name not in self._entries:
             return super().get(name)
         module = importlib.import_module(self._entries[name])
@@ -74,16 +67,29 @@ class _Folder(Registry[T]):
             and thing.__module__ == module.__name__
             and issubclass(thing, self._base)
         )
-        return thing  # type: ignore[return-value]
+        return thing
 
 
-def import_path(path: str, kind: str) -> Any:
+def import_path(path: str, kind: str, names: Iterable[str] = ()) -> Any:
     """What an import path "module:Name" names.
 
+    Args:
+      kind: what is looked for, for messages.
+      names: short names that would have done as well, for messages.
+
     Raises:
-      UsageError: it cannot be imported; `kind` says what was looked for.
+      UsageError: it is no import path, or cannot be imported.
     """
-    module_name, _, name = path.partition(":")
+    module_name, colon, name = path.partition(":")
+    if not colon:
+        known = ", ".join(names)
+        near = difflib.get_close_matches(path, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"{kind} {path!r} is not one of {known}, nor an import path like my_module:Name{hint}"
+            if known
+            else f"{kind} {path!r} is not an import path like my_module:name"
+        )
     try:
         return getattr(importlib.import_module(module_name), name)
     # The module is the user's program: whatever it raises is theirs to see.

@@ -17,6 +17,8 @@ from dfm_flax.files import atomic_path
 
 log = logging.getLogger(__name__)
 
+RUN_VERSION = 2  # of what is in a run's folder; dfm_flax 0.1 wrote none
+
 
 class Busy(UsageError):
     """Another process trains in the folder of this run."""
@@ -52,11 +54,9 @@ class Run:
           UsageError: the folder is no run, or its config is damaged.
         """
         try:
-            return configs.from_json(self.config_file.read_text())
+            return read_config(self.config_file)
         except FileNotFoundError:
             raise UsageError(f"{self.folder}: no run here (no config.json)") from None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.config_file}: cannot be read: {one_line(error)}") from error
 
     def check_same(self, config: ConfigDict) -> None:
         """Raises UsageError, with the difference, if the run was started with another config."""
@@ -116,8 +116,7 @@ class Run:
             )
 
     def write_config(self, config: ConfigDict) -> None:
-        with atomic_path(self.config_file) as path:
-            path.write_text(configs.to_json(config))
+        write_config(self.config_file, config)
 
     def write_results(self, results: Any) -> None:
         self.write_json("results.json", results)
@@ -133,3 +132,37 @@ class Run:
             return json.loads(file.read_text())
         except (OSError, ValueError) as error:
             raise UsageError(f"{file}: cannot be read: {error}") from error
+
+
+def read_config(file: Path) -> ConfigDict:
+    """The config that `write_config` wrote.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UsageError: it is damaged, or of another version of dfm_flax.
+    """
+    try:
+        entries = json.loads(file.read_text())
+        if not isinstance(entries, dict):
+            raise ValueError("not a config")
+        version = entries.get("run_version", 1 if "task" in entries else None)
+        if version != RUN_VERSION and isinstance(version, int):
+            found = "dfm_flax 0.1" if version == 1 else "a newer dfm_flax"
+            raise UsageError(
+                f"{file}: of {found} (version {version} of runs, this one reads {RUN_VERSION}); "
+                "train again in another --workdir, or use that dfm_flax"
+            )
+        if version != RUN_VERSION:
+            raise ValueError("it does not say of which version it is")
+        return configs.from_dict(entries.get("config"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: cannot be read: {one_line(error)}") from error
+
+
+def write_config(file: Path, config: ConfigDict) -> None:
+    """Writes a config as JSON, with the version of what is beside it."""
+    with atomic_path(file) as path:
+        entries = {"run_version": RUN_VERSION, "config": config.to_dict()}
+        path.write_text(json.dumps(entries, indent=2) + "\n")

@@ -17,11 +17,11 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
-    "--config=configs/compress.py",
+    "--config=compress",
     "--config.data.resize=24",
     "--config.data.crop=24,24",
-    "--config.model.depth=3",
-    "--config.model.width=3",
+    "--config.model.machine.depth=3",
+    "--config.model.machine.width=3",
     "--config.optimizer.learning_rate=3e-3",
     "--config.training.num_steps=60",
     "--config.training.log_every=5",
@@ -66,28 +66,28 @@ SMALL = (
     "training.num_steps=60",
     "training.batch_size=16",
     "training.log_every=20",
-    "training.images_every=60",
     "training.checkpoint_every=20",
+    "observe_every=60",
 )
 
 
 def small_config(variant="dfm", *changes):
     from dfm_flax.config import load_config, override
 
-    config = load_config(f"configs/digits.py:{variant}")
+    config = load_config(f"digits:{variant}")
     override(config, [*SMALL, *changes])
     return config
 
 
 @pytest.fixture(scope="session")
 def small():
-    """small(variant, *changes) is a config of configs/digits.py that trains in seconds."""
+    """small(variant, *changes) is a config of digits.py that trains in seconds."""
     return small_config
 
 
 @pytest.fixture
 def small_arguments():
-    """The same changes to configs/digits.py, as arguments of `dfm train`."""
+    """The same changes to digits.py, as arguments of `dfm train`."""
     return [f"--config.{change}" for change in SMALL]
 
 
@@ -109,16 +109,16 @@ def runs(tmp_path_factory):
 
 # Machines of each kind that a .dfm file can hold.
 MACHINES = {
-    "best": {"depth": 4, "width": 6, "max_frequencies": (8, 1, 1), "additive": True},
+    "best": {"depth": 4, "width": 6, "basis": "additive", "max_frequencies": (8, 1, 1)},
     "thesis": {"depth": 3, "width": 4, "residual": True, "extent": 1.0},
     "two layers, gray": {"depth": 2, "width": 5, "channels": 1, "max_frequencies": (2, 1, 3)},
     "mixed": {
         "depth": 3,
         "width": 3,
+        "basis": ("additive", "full", "additive"),
         "max_frequencies": (1, 2, 3),
-        "additive": (True, False, True),
     },
-    "tapered": {"depth": 4, "width": (7, 5, 2), "max_frequencies": (8, 2, 2), "additive": True},
+    "tapered": {"depth": 4, "width": (7, 5, 2), "basis": "additive", "max_frequencies": (8, 2, 2)},
 }
 
 

@@ -14,10 +14,16 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 # Whatever runs on all devices, and checks itself with as many as it finds.
-TESTS = ("training/test_step.py", "training/test_loop.py", "compression/test_sharding.py")
+TESTS = (
+    "training/test_step.py",
+    "training/test_feed.py",
+    "training/test_loop.py",
+    "training/test_table.py",
+    "generation/test_feed.py",
+)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [2, 3, 4])
 def test_the_tests_of_steps_pass(devices):
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(str(HERE / t) for t in TESTS)],

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from dfm_flax.baselines.siren import siren_num_weights
 from dfm_flax.benchmarks import textbook
 from dfm_flax.fourier.series import by_xla
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import make_step, make_train_steps, replicate, shard
+from dfm_flax.training.step import make_step, make_train_steps, replicate
 
 COIN_DEPTH = 5
 
@@ -86,25 +87,39 @@ def coin_width(weights: int) -> int:
     return max(width for width in range(2, 1000) if siren_num_weights(COIN_DEPTH, width) <= weights)
 
 
+@flax.struct.dataclass
+class _Feed:
+    """Random positions with their colors."""
+
+    positions: jax.Array
+    colors: jax.Array
+    batch_size: int = flax.struct.field(pytree_node=False)
+
+    def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
+        return jax.random.randint(rng, (self.batch_size,), 0, len(self.positions))
+
+    def at(self, drawn: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return self.positions[drawn], self.colors[drawn]
+
+
 def many_steps(
     machine: nn.Module, batch: int, steps: int, x, target, dispatches: int = 1
 ) -> Contender:
     """`steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
     optimizer = optax.adam(1e-4)
 
-    def loss(params, data, rng):
-        index = shard(jax.random.randint(rng, (batch,), 0, len(data[0])))
-        return squared_error(machine, params, data[0][index], data[1][index])
+    def loss(params, batch, rng):
+        return squared_error(machine, params, *batch), {}
 
     params = machine.init(jax.random.PRNGKey(0), x[:1])["params"]
     state = TrainState.create(jax.random.PRNGKey(0), params, optimizer)
     train_steps = make_train_steps(make_step(loss, optimizer))
     held = {"state": replicate(jax.tree.map(np.asarray, state))}
-    data = replicate((x, target))
+    feed = replicate(_Feed(x, target, batch))
 
     def run():
         for _ in range(dispatches):
-            held["state"], *others = train_steps(held["state"], data, np.int32(steps // dispatches))
+            held["state"], *others = train_steps(held["state"], feed, np.int32(steps // dispatches))
         return others
 
     return run

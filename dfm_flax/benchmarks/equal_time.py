@@ -27,15 +27,16 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax.baselines.siren import Siren, siren_num_weights
-from dfm_flax.compression.train import reconstruction_loss
+from dfm_flax.compression.losses import mse
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.files import atomic_path
-from dfm_flax.fourier import FourierMachine, num_weights, widest
+from dfm_flax.fourier import FourierMachine, num_weights, vector_size, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
+from dfm_flax.training.feed import PixelFeed
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
 from dfm_flax.training.step import (
@@ -68,18 +69,18 @@ class Contender:
 
     def start(self, num_steps: int, data: Target, seed: int) -> None:
         optimizer = self.optimizer(num_steps)
-        loss = reconstruction_loss(self.model, self.batch_size, self.sampling)
-        self._train_steps = make_train_steps(over_machines(make_step(loss, optimizer)))
-        self._data = replicate(data)
+        self._train_steps = make_train_steps(over_machines(make_step(mse(self.model), optimizer)))
+        feed = PixelFeed(data, self.batch_size, self.sampling == "stratified")
+        self._feed = replicate(feed)
         start = initial_states(self.model, optimizer, [seed])
-        self._train_steps(replicate(start), self._data, np.int32(1))  # compiles
+        self._train_steps(replicate(start), self._feed, np.int32(1))  # compiles
         self._state, self._end = replicate(start), num_steps
         self.steps, self.seconds, self.curve = 0, 0.0, []
 
     def turn(self, num_steps: int) -> None:
         count = min(num_steps, self._end - self.steps)
         clock = time.perf_counter()
-        self._state, *others = self._train_steps(self._state, self._data, np.int32(count))
+        self._state, *others = self._train_steps(self._state, self._feed, np.int32(count))
         jax.block_until_ready((self._state, others))
         self.seconds += time.perf_counter() - clock
         self.steps += count
@@ -99,7 +100,7 @@ def of_config(name: str, config: ConfigDict) -> Contender:
     """The contender that trains as a config says."""
     return Contender(
         name,
-        make_machine(config, 3),
+        make_machine(config.model.machine, 3),
         functools.partial(make_optimizer, config.optimizer),
         config.training.batch_size,
         config.training.sampling,
@@ -114,7 +115,7 @@ def contenders(weights: int) -> list[Contender]:
         ((d, w) for d in range(2, 30) for w in (6, 7, 8, 9) if num_weights(d, w) <= weights * 1.01),
         key=lambda shape: abs(weights - num_weights(*shape)),
     )
-    thesis.model.update(depth=depth, width=width)
+    thesis.model.machine.update(depth=depth, width=width)
     made = [of_config("thesis", thesis), of_config("best", best)]
     siren_width = max(w for w in range(2, 200) if siren_num_weights(5, w) <= weights * 1.01)
     for rate in SIREN_RATES:
@@ -137,8 +138,8 @@ def ablations(weights: int) -> list[Contender]:
     def without(name: str, **changes) -> Contender:
         config = best.copy_and_resolve_references().unlock()
         config.update_from_flattened_dict(changes)
-        model = config.model
-        model.width = widest(weights, model.depth, 3, model.max_frequencies, model.additive)
+        machine = config.model.machine
+        machine.width = widest(weights, machine.depth, 3, machine.basis, machine.max_frequencies)
         return of_config(name, config)
 
     return [
@@ -149,13 +150,20 @@ def ablations(weights: int) -> list[Contender]:
         without("uniform batches", **{"training.sampling": "uniform"}),
         without("batches of 640", **{"training.batch_size": 640}),
         without("constant rate", **{"optimizer.schedule": "constant"}),
-        without("all frequencies", **{"model.additive": False, "model.max_frequencies": (8, 1, 1)}),
-        without("F = 1 in all layers", **{"model.max_frequencies": (1, 1, 1)}),
         without(
-            "variance 2e-5", **{"model.normalize": False, "model.variances": (2e-5, 2e-5, 2e-5)}
+            "all frequencies",
+            **{
+                "model.machine.basis": ("full",) * 3,
+                "model.machine.max_frequencies": (8, 1, 1),
+            },
         ),
-        without("residual", **{"model.residual": True}),
-        without("a whole period", **{"model.extent": 1.0}),
+        without("F = 1 in all layers", **{"model.machine.max_frequencies": (1, 1, 1)}),
+        without(
+            "variance 2e-5",
+            **{"model.machine.normalize": False, "model.machine.variances": (2e-5, 2e-5, 2e-5)},
+        ),
+        without("residual", **{"model.machine.residual": True}),
+        without("a whole period", **{"model.machine.extent": 1.0}),
     ]
 
 
@@ -166,7 +174,7 @@ def adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
 
 def count(model: nn.Module) -> int:
     if isinstance(model, FourierMachine):
-        return num_weights(model.depth, model.width, 3, model.max_frequencies, model.additive)
+        return vector_size(model)
     assert isinstance(model, Siren)
     return siren_num_weights(model.depth, model.width)
 

@@ -24,6 +24,7 @@ from dfm_flax.benchmarks.textbook import TextbookMachine
 from dfm_flax.benchmarks.timing import MATMUL_FLOPS, matmul, take_turns
 from dfm_flax.config import load_config
 from dfm_flax.fourier import FourierMachine, num_weights
+from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
 
 OURS = "ours"
@@ -96,8 +97,7 @@ def decoding(rounds: int) -> list[Row]:
     """An image of 768 x 512 pixels from machines of about 3,500, 10,000 and 21,600 weights."""
     rows = []
     for weights in (3_500, 10_000, 21_600):
-        model = load_config(f"configs/compress_best.py:{weights}").model
-        best = FourierMachine(**model)
+        best = make_machine(load_config(f"configs/compress_best.py:{weights}").model.machine, 3)
         params = best.init(jax.random.PRNGKey(0), jax.numpy.zeros((1, 2)))["params"]
         contenders: dict[str, Contender] = {
             OURS: functools.partial(render, best, params, 512, 768),

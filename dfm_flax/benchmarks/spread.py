@@ -54,13 +54,13 @@ def main(source: str = "sample:astronaut") -> None:
     thesis = load_config("configs/compress.py")
     machines = {
         f"best, {weights} weights": make_machine(
-            load_config(f"configs/compress_best.py:{weights}"), 3
+            load_config(f"configs/compress_best.py:{weights}").model.machine, 3
         )
         for weights in (21_600, 3_500)
     }
     for variance in (2e-5, 2e-4, 2e-3, 2e-2):
-        thesis.model.variances = (variance,) * 3
-        machines[f"thesis, {variance:g}"] = make_machine(thesis, 3)
+        thesis.model.machine.variances = (variance,) * 3
+        machines[f"thesis, {variance:g}"] = make_machine(thesis.model.machine, 3)
     for name, machine in machines.items():
         cells = [f"{out:.2g} / {gradient:.1g}" for out, gradient in spread(machine, target)]
         print(f"| {name} | {' | '.join(cells)} |")

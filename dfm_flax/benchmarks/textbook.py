@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dfm_flax.fourier import frequencies
+from dfm_flax.fourier import Full
 
 
 class TextbookMachine(nn.Module):
@@ -38,7 +38,7 @@ class _TextbookLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        k = frequencies(x.shape[-1]).astype(np.float32)
+        k = Full(1).frequencies(x.shape[-1]).astype(np.float32)
         theta = 2 * math.pi * (x @ k.T)
         features = jnp.concatenate([jnp.cos(theta), jnp.sin(theta)[..., 1:]], axis=-1)
         shape = (features.shape[-1], self.features)
@@ -58,7 +58,7 @@ def torch_machine(params) -> tuple[Callable, list]:
         for _, layer in sorted(params.items())
     ]
     sizes = [2] + [weight.shape[1] for weight in weights[:-1]]
-    ks = [torch.tensor(frequencies(m).T.astype(np.float32)) for m in sizes]
+    ks = [torch.tensor(Full(1).frequencies(m).T.astype(np.float32)) for m in sizes]
 
     def machine(x):
         for weight, k in zip(weights, ks, strict=True):

@@ -18,8 +18,7 @@ from dfm_flax.codec.groups import num_groups, row_groups
 from dfm_flax.codec.quantized import QuantizedImage, by_groups, by_layers
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
-from dfm_flax.fourier import FourierMachine, num_weights
-from dfm_flax.fourier.machine import per_layer
+from dfm_flax.fourier import BASES, Basis, FourierMachine, num_weights
 
 SUFFIX = ".dfm"
 MAGIC = b"\x8cDFM"
@@ -34,7 +33,7 @@ MAX_EXTENT = 1024.0
 FREE_WEIGHTS = 2**16
 MAX_WEIGHTS_PER_BYTE = 64
 
-_COLOR, _DEEP, _RESIDUAL, _ADDITIVE, _SHAPE = 0, 1, 2, 3, 6  # places in the flags
+_COLOR, _DEEP, _RESIDUAL, _BASES, _SHAPE = 0, 1, 2, 3, 6  # places in the flags
 _CHECKSUM = struct.Struct("<I")
 _EXTENT = struct.Struct("<f")
 
@@ -46,16 +45,17 @@ def to_bytes(image: QuantizedImage) -> bytes:
       ValueError: the image breaks a limit of the format.
     """
     machine = image.machine
-    additive = _three(machine.additive, machine.depth)
+    bases = [machine.bases[i] for i in (0, 1, -1)]
+    codes = [_code(basis) for basis in bases]
     shape, widths, words = entropy.encode(by_groups(image.integers, machine))
     flags = (
         (machine.channels == 3) << _COLOR
         | (image.levels == 65535) << _DEEP
         | machine.residual << _RESIDUAL
-        | sum(flag << i for i, flag in enumerate(additive)) << _ADDITIVE
+        | sum(code << i for i, code in enumerate(codes)) << _BASES
         | shape << _SHAPE
     )
-    frequencies = _three(machine.max_frequencies, machine.depth)
+    frequencies = [basis.max_frequency for basis in bases]
     hidden = machine.widths[1:-1]
     version = 1 if len(set(hidden)) == 1 else 2
     head = MAGIC + bytes([version]) + _varint(image.height) + _varint(image.width)
@@ -82,8 +82,15 @@ def from_bytes(data: bytes, source: str | Path = "data") -> QuantizedImage:
 
 
 def write(path: str | Path, image: QuantizedImage) -> int:
-    """Writes the file, complete or not at all; returns its bytes."""
-    data = to_bytes(image)
+    """Writes the file, complete or not at all; returns its bytes.
+
+    Raises:
+      UsageError: the image breaks a limit of the format.
+    """
+    try:
+        data = to_bytes(image)
+    except ValueError as error:
+        raise UsageError(f"cannot write {path}: {one_line(error)}") from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return len(data)
@@ -208,17 +215,17 @@ def _read_machine(reader: _Reader, version: int, flags: int) -> FourierMachine:
     (extent,) = _EXTENT.unpack(reader.take(_EXTENT.size))
     if not (math.isfinite(extent) and 0 < extent <= MAX_EXTENT):
         raise ValueError(f"an extent of {extent} periods is none")
-    additive = tuple(bool(flags >> (_ADDITIVE + i) & 1) for i in range(3))
+    coded = {basis.code: basis for basis in map(BASES.get, BASES.names())}
+    bases = tuple(coded[flags >> (_BASES + i) & 1](frequencies[i]) for i in range(3))
     channels = 3 if flags >> _COLOR & 1 else 1
     most = FREE_WEIGHTS + MAX_WEIGHTS_PER_BYTE * len(reader.rest)
-    if num_weights(depth, hidden, channels, frequencies, additive) > most:
+    if num_weights(depth, hidden, channels, bases) > most:
         raise ValueError(f"it asks for more than {most:,} weights, too many for its size")
     return FourierMachine(
         depth=depth,
         width=hidden,
         channels=channels,
-        max_frequencies=frequencies,
-        additive=additive,
+        basis=bases,
         residual=bool(flags >> _RESIDUAL & 1),
         extent=extent,
     )
@@ -233,7 +240,10 @@ def _group_sizes(machine: FourierMachine) -> list[int]:
     )
 
 
-def _three(setting, depth: int) -> list[int]:
-    """A setting of the layers as (first, hidden, last)."""
-    spread = per_layer(setting, depth)
-    return [int(spread[i]) for i in (0, 1, -1)]
+def _code(basis: Basis) -> int:
+    """What stands for a basis in the flags: a bit."""
+    if basis.code not in (0, 1):
+        raise ValueError(f"no file can hold a machine with {basis}: the basis has no code")
+    if basis.max_frequency > 255:
+        raise ValueError(f"no file can hold a machine with {basis}: frequencies end at 255")
+    return basis.code

@@ -69,7 +69,7 @@ class _Job:
 
 
 def encode(
-    sources: Sequence[str],
+    sources: Sequence[str | Image],
     out: str | Path,
     goal: Goal,
     num_steps: int,
@@ -79,7 +79,7 @@ def encode(
     """Compresses images.
 
     Args:
-      sources: files, folders and samples, see `data.image_files.list_files`.
+      sources: files, folders and samples, see `data.image_files.list_files`; or images.
       out: a `.dfm` file for one image, or a folder that gets NAME.dfm for each.
       num_steps: of training.
       workdir: folder for checkpoints; the same call then goes on after an interruption.
@@ -92,7 +92,7 @@ def encode(
       UsageError: an image cannot be read, or is too small for the goal.
       DfmError: training diverged or was interrupted.
     """
-    jobs = _jobs(list_files(list(sources)), Path(out), goal)
+    jobs = _jobs(_listed(sources), Path(out), goal)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(workdir or temporary)
         results: dict[Path, dict[str, Any]] = {}
@@ -107,18 +107,26 @@ def encode(
     return [results[job.out] for job in jobs]
 
 
-def _jobs(files: list[str], out: Path, goal: Goal) -> list[_Job]:
-    single = len(files) == 1 and out.suffix == container.SUFFIX
+def _listed(sources: Sequence[str | Image]) -> list[str | Image]:
+    """The sources, with the images in a folder in place of the folder."""
+    listed: list[str | Image] = []
+    for source in sources:
+        listed += [source] if isinstance(source, Image) else list_files([source])
+    return listed
+
+
+def _jobs(sources: list[str | Image], out: Path, goal: Goal) -> list[_Job]:
+    single = len(sources) == 1 and out.suffix == container.SUFFIX
     jobs: list[_Job] = []
-    for source in files:
-        image = read_image(source)
+    for source in sources:
+        image = source if isinstance(source, Image) else read_image(source)
         if image.had_alpha:
-            log.warning("%s: transparency is shown over white", source)
+            log.warning("%s: transparency is shown over white", image.name)
         name = unused_name(file_name(image.name), {job.out.stem for job in jobs})
         path = out if single else out / f"{name}{container.SUFFIX}"
         height, width = image.pixels.shape[:2]
         if height * width > container.MAX_PIXELS:
-            raise UsageError(f"{source}: more than {container.MAX_PIXELS:,} pixels")
+            raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
         jobs.append(_Job(image, goal.num_bytes(image), path))
     return jobs
 
@@ -163,7 +171,7 @@ def _encode_batch(
 def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[Rounding]:
     channels = batch[0].image.pixels.shape[-1]
     config = plan(batch[0].num_bytes, channels, num_steps)
-    machine = make_machine(config, channels)
+    machine = make_machine(config.model.machine, channels)
     budgets = [weight_bits(job.num_bytes) for job in batch]
     images = [job.image for job in batch]
     log.info(

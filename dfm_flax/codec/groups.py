@@ -1,40 +1,28 @@
-"""Which weights of a machine share a quantizer step and an entropy model."""
+"""The groups of rows that share a quantizer step, numbered through all layers of a machine."""
+
+import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dfm_flax.fourier import FourierMachine, frequencies
-from dfm_flax.fourier.machine import per_layer
+from dfm_flax.fourier import FourierMachine
 
 
-def row_groups(machine: FourierMachine) -> list[np.ndarray]:
-    """The group of each row of coefficients: an int array [rows] a layer.
-
-    In a layer, the rows of all frequencies k with equal k_1 + .. + k_m are a group, cosines
-    and sines together: coefficients of higher frequencies are smaller, and less depends on
-    them. Groups are numbered through all layers, from the first layer's constants on.
-    """
-    groups, count = [], 0
-    frequency = per_layer(machine.max_frequencies, machine.depth)
-    additive = per_layer(machine.additive, machine.depth)
-    for i, inputs in enumerate(machine.widths[:-1]):
-        if additive[i]:  # of the frequencies f e_j
-            sums = np.repeat(range(frequency[i] + 1), [1] + [inputs] * frequency[i])
-        else:
-            sums = frequencies(inputs, frequency[i]).sum(axis=1)
-        groups.append(count + np.concatenate([sums, sums[1:]]))
-        count += num_layer_groups(inputs, frequency[i], additive[i])
-    return groups
+def row_groups(machine: FourierMachine) -> list[NDArray[np.int64]]:
+    """The group of each row of coefficients: [rows] a layer, see `Basis.groups`."""
+    firsts = itertools.accumulate(_counts(machine), initial=0)
+    # The last of the firsts is the number of groups.
+    return [
+        first + basis.groups(m)
+        for first, basis, m in zip(firsts, machine.bases, machine.widths, strict=False)
+    ]
 
 
 def num_groups(machine: FourierMachine) -> int:
     """Number of groups of a machine, computed without its rows."""
-    frequency = per_layer(machine.max_frequencies, machine.depth)
-    additive = per_layer(machine.additive, machine.depth)
-    return sum(
-        num_layer_groups(inputs, frequency[i], additive[i])
-        for i, inputs in enumerate(machine.widths[:-1])
-    )
+    return sum(_counts(machine))
 
 
-def num_layer_groups(inputs: int, max_frequency: int, additive: bool) -> int:
-    return max_frequency * (1 if additive else inputs) + 1
+def _counts(machine: FourierMachine) -> list[int]:
+    layers = zip(machine.bases, machine.widths[:-1], strict=True)
+    return [basis.num_groups(m) for basis, m in layers]

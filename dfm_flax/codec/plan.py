@@ -40,15 +40,16 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
             f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
         )
     config = ConfigDict()
-    config.model = ConfigDict(
+    config.model = ConfigDict()
+    config.model.machine = ConfigDict(
         {
             "depth": _DEPTH,
             "width": _widths(middle),
+            "basis": ("additive",) * 3,
             "max_frequencies": frequencies,
-            "additive": True,
-            "normalize": True,
             # Smooth, so that training does not start in a maze.
             "variances": (0.05, 0.02, 0.05),
+            "normalize": True,
             "residual": False,
             "extent": 0.7,
         }
@@ -103,4 +104,4 @@ def _widths(middle: float) -> tuple[int, ...]:
 
 
 def _num_weights(middle: float, channels: int, frequencies: tuple[int, int, int]) -> int:
-    return num_weights(_DEPTH, _widths(middle), channels, frequencies, additive=True)
+    return num_weights(_DEPTH, _widths(middle), channels, "additive", frequencies)

@@ -9,7 +9,6 @@ from dfm_flax.codec import entropy
 from dfm_flax.codec.groups import row_groups
 from dfm_flax.codec.powers import step_size
 from dfm_flax.codec.quantized import QuantizedImage, by_groups
-from dfm_flax.fourier.machine import per_layer
 
 
 def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]:
@@ -18,7 +17,6 @@ def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]
     weights = sum(layer.size for layer in image.integers)
     pixels = image.height * image.width
     raw = pixels * machine.channels * (1 if image.levels == 255 else 2)
-    frequencies = per_layer(machine.max_frequencies, machine.depth)
     hidden = machine.widths[1:-1]
     return {
         "file": str(file),
@@ -26,7 +24,7 @@ def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]
         "bits": 8 if image.levels == 255 else 16,
         "depth": machine.depth,
         "width": ",".join(map(str, hidden if len(set(hidden)) > 1 else hidden[:1])),
-        "frequencies": ",".join(str(frequencies[i]) for i in (0, 1, -1)),
+        "frequencies": ",".join(str(machine.bases[i].max_frequency) for i in (0, 1, -1)),
         "weights": weights,
         "bytes": num_bytes,
         "bpp": 8 * num_bytes / pixels,

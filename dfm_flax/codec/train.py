@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,15 +15,16 @@ from ml_collections import ConfigDict
 from dfm_flax import config as configs
 from dfm_flax.codec.budget import QuantizedMachine, quantization
 from dfm_flax.data.images import Image
-from dfm_flax.data.positions import Target
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.training.checkpoints import Checkpoints
+from dfm_flax.training.feed import PixelBatch, PixelFeed
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.losses import Loss, Metrics
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
-from dfm_flax.training.step import LossFn, check_divides, make_step, over_machines, shard
+from dfm_flax.training.step import check_divides, make_step, over_machines
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +32,42 @@ _LOG_EVERY, _CHECKPOINT_EVERY = 100, 1_000
 _ROUNDED = 0.2  # the last part of training, in which weights are rounded
 
 
-def quantization_loss(machine: FourierMachine, batch_size: int, rounded: bool = False) -> LossFn:
+@flax.struct.dataclass
+class BudgetedBatch(PixelBatch):
+    """Some pixels, and the bits that the weights may take."""
+
+    budget: jax.Array
+
+
+@flax.struct.dataclass
+class BudgetedFeed:
+    """Random pixels of an image, and the bits that the weights of its machine may take."""
+
+    pixels: PixelFeed
+    budget: Any
+
+    def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
+        """Indices of pixels [B]."""
+        return self.pixels.draw(jax.random.split(rng)[0], step)
+
+    def at(self, drawn: jax.Array) -> BudgetedBatch:
+        """Those pixels, and the budget."""
+        batch = self.pixels.at(drawn)
+        return BudgetedBatch(batch.positions, batch.colors, self.budget)
+
+
+def quantization_loss(machine: FourierMachine, rounded: bool = False) -> Loss:
     """Mean squared error over a batch of pixels, of the machine as it will be quantized.
 
     Its weights are under uniform noise or, in the end, `rounded`, with the gradient of no
-    rounding. The data are (target, budget of bits).
+    rounding.
     """
 
-    def loss(params, data: tuple[Target, jax.Array], rng: jax.Array) -> jax.Array:
-        target, budget = data
-        index_rng, noise_rng = jax.random.split(rng)
-        index = target.draw(index_rng, batch_size, stratified=True)
-        positions, colors = target.at(shard(index))
-        quantized = quantization(machine, params, budget, None if rounded else noise_rng)
-        prediction: Any = machine.apply({"params": quantized}, positions)
-        return jnp.mean((prediction - colors) ** 2)
+    def loss(params: Any, batch: BudgetedBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+        noise_rng = None if rounded else jax.random.split(rng)[1]
+        quantized = quantization(machine, params, batch.budget, noise_rng)
+        prediction: Any = machine.apply({"params": quantized}, batch.positions)
+        return jnp.mean((prediction - batch.colors) ** 2), {}
 
     return loss
 
@@ -72,22 +95,26 @@ def train(
     check_divides(training.batch_size, jax.local_device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     state = initial_states(model, optimizer, [seed] * len(images))
-    data = Target.stack([image.pixels for image in images]), np.array(budgets, np.float32)
+    pixels = [image.pixels for image in images]
+    feed = BudgetedFeed(
+        PixelFeed.stack(pixels, training.batch_size, training.sampling),
+        np.array(budgets, np.float32),
+    )
     folder = folder / _identity(config, images, budgets, seed)
     names = [image.name for image in images]
 
     def on_log(progress: Progress) -> dict[str, str]:
-        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+        psnrs = [psnr_of_loss(loss) for loss in progress.metrics["loss"]]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 
     under_noise = training.num_steps - round(_ROUNDED * training.num_steps)
     for part, last_step in (("noisy", under_noise), ("rounded", training.num_steps)):
-        loss = quantization_loss(machine, training.batch_size, rounded=part == "rounded")
+        loss = quantization_loss(machine, rounded=part == "rounded")
         step = over_machines(make_step(loss, optimizer))
         schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
         with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
             state, _ = train_loop(
-                step, state, data, schedule, checkpoints, names=names, on_log=on_log
+                step, state, feed, schedule, checkpoints, names=names, on_log=on_log
             )
     return [state.params_of(i) for i in range(len(images))]
 

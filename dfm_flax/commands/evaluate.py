@@ -64,18 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.evaluation.evaluate import Options, evaluate
+    from dfm_flax.runs import Run
+    from dfm_flax.tasks import task_of
 
-    results = evaluate(
+    results = task_of(Run(options.workdir[0]).config()).evaluate(
         options.workdir,
-        Options(
-            num=options.num,
-            priors=tuple(options.prior),
-            features=options.features,
-            inception_weights=options.inception_weights,
-            cache=options.cache,
-            seed=options.seed,
-        ),
+        num=options.num,
+        priors=options.prior,
+        features=options.features,
+        inception_weights=options.inception_weights,
+        cache=options.cache,
+        seed=options.seed,
     )
     if len(results) == 1:
         _print_one(results[0])
@@ -100,18 +99,18 @@ def _print_one(result: dict[str, Any]) -> None:
     print_table([_row(name, sets, features) for name, sets in result["sets"].items()])
 
 
-def _row(name: str, measures: dict[str, float], features: str) -> dict[str, Any]:
-    def figure(measure: str, digits: int) -> str:
-        value, deviation = (measures[f"{measure}_{features}{end}"] for end in ("", "_std"))
+def _row(name: str, metrics: dict[str, float], features: str) -> dict[str, Any]:
+    def with_deviation(metric: str, digits: int) -> str:
+        value, deviation = (metrics[f"{metric}_{features}{end}"] for end in ("", "_std"))
         return f"{value:.{digits}f} +- {deviation:.{digits}f}"
 
     return {
         "set": name,
-        f"frechet_{features}": measures[f"frechet_{features}"],
-        f"kernel_{features}": figure("kernel", 4),
-        "precision": f"{measures[f'precision_{features}']:.3f}",
-        "recall": f"{measures[f'recall_{features}']:.3f}",
-        f"score_{features}": figure("score", 2),
+        f"frechet_{features}": metrics[f"frechet_{features}"],
+        f"kernel_{features}": with_deviation("kernel", 4),
+        "precision": f"{metrics[f'precision_{features}']:.3f}",
+        "recall": f"{metrics[f'recall_{features}']:.3f}",
+        f"score_{features}": with_deviation("score", 2),
     }
 
 
@@ -126,11 +125,11 @@ def _print_many(workdirs: list[Path], results: list[dict[str, Any]]) -> None:
             "mse": errors["training"]["mse"],
             "held-out mse": errors["held_out"]["mse"] if "held_out" in errors else None,
         }
-        for name, measures in result["sets"].items():
-            row[name] = measures[f"frechet_{features}"]
-        for name, measures in result["sets"].items():
+        for name, metrics in result["sets"].items():
+            row[name] = metrics[f"frechet_{features}"]
+        for name, metrics in result["sets"].items():
             if name.startswith("samples_"):
-                row[f"score {name.removeprefix('samples_')}"] = measures[f"score_{features}"]
+                row[f"score {name.removeprefix('samples_')}"] = metrics[f"score_{features}"]
         rows.append(row)
     print(f"mse of reconstructions; frechet_{features} of each set; score_{features} of samples\n")
     print_table(rows)

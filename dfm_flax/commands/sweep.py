@@ -3,15 +3,15 @@
 Trains a run for each cell of a grid: the config has, beside what a run needs, a section `grid`
 with a list of values for some of its settings, and a cell for each combination. All seeds and
 images of a cell are one vmapped step, and so are the cells of compression that differ in numbers
-only: rates, b1, b2, variances. The same command goes on with a sweep that was stopped
+only: learning rates, b1, b2, variances. The same command goes on with a sweep that was stopped
 or killed: finished cells are skipped, those under way go on from their newest checkpoints.
 
 Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
---config.grid.model.depth=2,3,4. Going on with other settings is refused.
+--config.grid.model.machine.depth=2,3,4. Going on with other settings is refused.
 
 Over many processes: each takes its part of the cells by --shard, counted from 0, as in a Slurm
 array (#SBATCH --array=0-15):
-  dfm sweep --config FILE --workdir DIR --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT
+  dfm sweep --config CONFIG --workdir DIR --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT
 or all get the same command, and what one trains the others leave to it.
 
 output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help`), table.csv
@@ -31,7 +31,7 @@ TAKES_OVERRIDES = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+        "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
     parser.add_argument("--workdir", required=True, type=Path, metavar="DIR")
     parser.add_argument(

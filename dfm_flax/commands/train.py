@@ -31,7 +31,6 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 import argparse
 from pathlib import Path
 
-from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
 
 TAKES_OVERRIDES = True
@@ -39,7 +38,7 @@ TAKES_OVERRIDES = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+        "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
     parser.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
     parser.add_argument(
@@ -55,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax import config as configs
+    from dfm_flax.tasks import task_of
 
     config = configs.load_config(options.config)
     configs.override(config, overrides)
@@ -66,30 +66,11 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.parser.error("the following arguments are required: --workdir")
     if options.profile < 0:
         options.parser.error("--profile takes a number of steps")
-    if config.get("task") not in ("compress", "generate"):
-        raise UsageError(
-            f"{options.config}: config.task={config.get('task')!r} is not one of compress, generate"
-        )
+    task = task_of(config)
     from dfm_flax import cluster
 
     with cluster.joined(options.coordinator, options.num_processes, options.process_id):
-        train = _train_compressor if config.task == "compress" else _train_generator
-        train(config, options.workdir, options.profile)
+        if results := task.train(config, options.workdir, options.profile):
+            print_table(task.table(results))
+            print(task.after(options.workdir))
     return 0
-
-
-def _train_compressor(config, workdir: Path, profile_steps: int) -> None:
-    from dfm_flax.compression import train
-    from dfm_flax.compression.results import summarize
-
-    if rows := train.train(config, workdir, profile_steps):
-        print_table(summarize(rows))
-        print(f"pictures: {workdir / 'figures'}")
-
-
-def _train_generator(config, workdir: Path, profile_steps: int) -> None:
-    from dfm_flax.generation import train
-
-    if rows := train.train(config, workdir, profile_steps):
-        print_table(rows)
-        print(f"samples: dfm sample --workdir {workdir} --prior gmm --out samples.png")

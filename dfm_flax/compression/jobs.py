@@ -29,13 +29,11 @@ class Job:
         return f"{self.image.name}_seed{self.seed}"
 
 
-def make_jobs(images: list[Image], seeds: tuple[int, ...]) -> list[Job]:
-    """Every image with every seed."""
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
-        raise UsageError(
-            f"--config.seeds={seeds}: give one or more different numbers from 0 to {2**32 - 1}"
-        )
-    return [Job(image, seed) for image, seed in itertools.product(images, seeds)]
+def make_jobs(images: list[Image], seed: int, num_seeds: int) -> list[Job]:
+    """Every image with every seed, from `seed` on."""
+    return [
+        Job(image, seed) for image, seed in itertools.product(images, range(seed, seed + num_seeds))
+    ]
 
 
 def open_images(run: Run, config: ConfigDict) -> list[Image]:

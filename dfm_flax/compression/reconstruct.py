@@ -3,9 +3,8 @@
 import contextlib
 from pathlib import Path
 
-from dfm_flax import config as configs
 from dfm_flax.compression.jobs import make_jobs, stored_images
-from dfm_flax.compression.settings import SETTINGS, SETTINGS_OF_SOAP
+from dfm_flax.compression.task import CompressionTask
 from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.models.machine import make_machine
@@ -35,9 +34,9 @@ def reconstruct(
     """
     run = Run(workdir)
     config = run.config()
-    configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
-    jobs = make_jobs(stored_images(run), config.seeds)
-    machine = make_machine(config, jobs[0].image.pixels.shape[-1])
+    CompressionTask().check(config, run.config_file)
+    jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
+    machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)
     template = initial_states(machine, optimizer, [job.seed for job in jobs])
     with contextlib.closing(Checkpoints(run.checkpoints, read_only=True)) as checkpoints:

@@ -1,4 +1,4 @@
-"""What came out of each machine: pictures and figures of merit, and their means over seeds."""
+"""What came out of each machine: pictures and metrics, and their means over seeds."""
 
 import math
 import statistics
@@ -16,7 +16,7 @@ from dfm_flax.models.rendering import render
 from dfm_flax.runs import Run
 
 
-def evaluate(
+def measure(
     run: Run, machine: FourierMachine, job: Job, params, curve: list[tuple[int, float]], steps: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Writes a machine's reconstruction and figure into the run's folder.
@@ -96,7 +96,7 @@ def _means(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def mean(values: list[Any]) -> Any:
-    """The mean of figures; None if one of them is None."""
+    """The mean of metrics; None if one of them is None."""
     if len(set(values)) == 1:
         return values[0]  # a whole number stays one
     return None if None in values else statistics.fmean(values)

@@ -1,55 +1,38 @@
 """Compression as in the thesis: overfit one machine to one image, many of them at once."""
 
 import contextlib
-import dataclasses
 import itertools
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
+from dfm_flax.compression.losses import LOSSES
 from dfm_flax.compression.run import CompressionRun
-from dfm_flax.compression.settings import NUMBERS
-from dfm_flax.data.positions import MAX_STRATIFIED, Target
-from dfm_flax.errors import UsageError
+from dfm_flax.compression.task import NUMBERS
 from dfm_flax.fourier.series import evaluation
 from dfm_flax.metrics.distortion import psnr_of_loss
+from dfm_flax.training.feed import PixelFeed
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.losses import Metrics, make_loss
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState, initial_states
-from dfm_flax.training.step import StepFn, check_divides, make_step, over_machines, shard
+from dfm_flax.training.step import (
+    Step,
+    check_divides,
+    make_step,
+    over_machines,
+)
 
 log = logging.getLogger(__name__)
-
-
-def reconstruction_loss(model: nn.Module, batch_size: int, sampling: str = "uniform"):
-    """Mean squared error over a random batch of pixels (eq. 4.7), on this device's shard.
-
-    `sampling` is 'uniform' or 'stratified', see `Target.draw`.
-    """
-    if sampling not in ("uniform", "stratified"):
-        raise UsageError(f"training.sampling={sampling!r} is not one of uniform, stratified")
-    if sampling == "stratified" and batch_size > MAX_STRATIFIED:
-        raise UsageError(f"stratified batches have at most {MAX_STRATIFIED} pixels")
-
-    def loss(params, target: Target, rng: jax.Array) -> jax.Array:
-        index = target.draw(rng, batch_size, stratified=sampling == "stratified")
-        positions, colors = target.at(shard(index))
-        prediction: Any = model.apply({"params": params}, positions)
-        return jnp.mean((prediction - colors) ** 2)
-
-    return loss
 
 
 def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
@@ -62,7 +45,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     must see the images; only process 0 writes.
 
     Returns:
-      One entry a machine, see `results.evaluate`; none in processes other than 0.
+      One entry a machine, see `results.measure`; none in processes other than 0.
 
     Raises:
       DfmError: training diverged or was interrupted, see `training.loop.train`.
@@ -89,15 +72,15 @@ def train_side_by_side(
     training = configs[0].training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
-    loss = reconstruction_loss(runs[0].machine, training.batch_size, training.sampling)
-    step, numbers = _step_of_all(loss, runs)
+    step, numbers = _step_of_all(runs)
     optimizer = make_optimizer(configs[0].optimizer, training.num_steps)
     ends = itertools.accumulate((len(run.jobs) for run in runs), initial=0)
     parts = [slice(*pair) for pair in itertools.pairwise(ends)]
     state = TrainState.concatenate(
         [initial_states(run.machine, optimizer, [job.seed for job in run.jobs]) for run in runs]
     )
-    target = Target.stack([job.image.pixels for run in runs for job in run.jobs])
+    images = [job.image.pixels for run in runs for job in run.jobs]
+    feed = PixelFeed.stack(images, training.batch_size, training.sampling)
     alone, writes = len(runs) == 1, cluster.is_writer()
     weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
     where = runs[0].folder if alone else runs[0].folder.parent
@@ -106,19 +89,20 @@ def train_side_by_side(
 
     def on_log(progress: Progress) -> dict[str, str]:
         for run, part in zip(runs, parts, strict=True):
-            run.log(dataclasses.replace(progress, losses=progress.losses[part]), weights)
-        psnrs = [psnr_of_loss(loss) for loss in progress.losses]
+            run.log(progress, progress.metrics["mse"][part], weights)
+            run.observe(progress, part)
+        psnrs = [psnr_of_loss(error) for error in progress.metrics["mse"]]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 
     with contextlib.ExitStack() as stack:
         for run in runs if writes else ():
             # Only now, so that settings that turned out wrong can be corrected.
-            stack.enter_context(run.writing(None if alone else run.folder.name))
+            stack.enter_context(run.writing(state.params_of(0), None if alone else run.folder.name))
         begin = time.perf_counter()
         state, history = train_loop(
             step,
             state,
-            (target, numbers),
+            (feed, numbers),
             schedule,
             SideBySide([run.checkpoints for run in runs], parts),
             names=[
@@ -126,6 +110,7 @@ def train_side_by_side(
                 for run in runs
                 for job in run.jobs
             ],
+            curve="mse",
             on_log=on_log,
             profile=Profile(runs[0].folder, profile_steps) if profile_steps and writes else None,
         )
@@ -139,22 +124,24 @@ def train_side_by_side(
     return entries
 
 
-def _step_of_all(loss, runs: Sequence[CompressionRun]) -> tuple[StepFn, dict[str, np.ndarray]]:
-    """The step of all machines of all runs, on (target, numbers), and these numbers [machines].
+def _step_of_all(runs: Sequence[CompressionRun]) -> tuple[Step, dict[str, np.ndarray]]:
+    """The step of all machines of all runs, on (feed, numbers), and these numbers [machines].
 
     They are those of the optimizer that differ from run to run. What is the same stays a
     constant, so that a run alone has the bits that it would have without the others' numbers.
     """
-    optimizer, num_steps = runs[0].config.optimizer, runs[0].config.training.num_steps
+    config = runs[0].config
+    loss = make_loss(LOSSES, runs[0].machine, config)
     numbers = {
         name: np.array([run.config.optimizer[name] for run in runs for _ in run.jobs], np.float32)
         for name in NUMBERS
         if len({run.config.optimizer[name] for run in runs}) > 1
     }
 
-    def step(state: TrainState, data):
-        target, own = data
-        own_optimizer = make_optimizer(ConfigDict({**optimizer, **own}), num_steps)
-        return make_step(loss, own_optimizer)(state, target)
+    def step(state: TrainState, data: tuple[PixelFeed, dict]) -> tuple[TrainState, Metrics]:
+        feed, own = data
+        section = ConfigDict({**config.optimizer, **own})
+        optimizer = make_optimizer(section, config.training.num_steps)
+        return make_step(loss, optimizer)(state, feed)
 
     return over_machines(step), numbers

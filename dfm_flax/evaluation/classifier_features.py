@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,9 @@ from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.classifier import Classifier
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.files import atomic_path
+from dfm_flax.training.losses import Loss, Metrics
 from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import first_replica, make_one_step, make_step, replicate
 
 log = logging.getLogger(__name__)
 
@@ -106,49 +109,75 @@ def _cache_file(train: ImageSet, cache: Path) -> Path:
 def _train(train: ImageSet) -> Any:
     """The weights after `RECIPE`."""
     model = _model(train.num_classes)
-    rate = optax.cosine_decay_schedule(RECIPE.learning_rate, RECIPE.num_steps)
-    optimizer = optax.adam(rate)
+    learning_rate = optax.cosine_decay_schedule(RECIPE.learning_rate, RECIPE.num_steps)
+    optimizer = optax.adam(learning_rate)
     init_rng, step_rng = jax.random.split(jax.random.PRNGKey(RECIPE.seed))
     params = jax.jit(model.init)(init_rng, train.images[:1])["params"]
-    state = TrainState.create(step_rng, params, optimizer)
-    step = _make_step(model, optimizer)
-    images, labels = jnp.asarray(train.images), jnp.asarray(train.labels)
-    # A dispatch a step: on CPUs, XLA runs convolutions many times slower inside of a loop.
-    with tqdm(total=RECIPE.num_steps, desc="training the classifier", unit="step") as bar:
+    state = replicate(TrainState.create(step_rng, params, optimizer), num_devices=1)
+    feed = replicate(_LabeledFeed(train.images, train.labels), num_devices=1)
+    step = make_one_step(make_step(_cross_entropy(model), optimizer))
+    with tqdm(
+        total=RECIPE.num_steps, desc="training the classifier", unit="step", disable=None
+    ) as bar:
         for i in range(RECIPE.num_steps):
-            state, loss = step(state, images, labels)
+            state, metrics = step(state, feed)
             if (i + 1) % _SHOWN_EVERY == 0:
-                bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
+                bar.set_postfix(loss=f"{float(metrics['loss']):.3f}", refresh=False)
                 bar.update(_SHOWN_EVERY)
-    return jax.tree.map(np.asarray, state.params)
+    return first_replica(state.params)
 
 
-def _make_step(model: Classifier, optimizer: optax.GradientTransformation):
-    def loss_fn(params, images, labels):
-        outputs: Any = model.apply({"params": params}, images)
+@flax.struct.dataclass
+class _LabeledBatch:
+    images: jax.Array
+    labels: jax.Array
+
+
+@flax.struct.dataclass
+class _Drawn:
+    index: jax.Array
+    offsets: jax.Array
+
+
+@flax.struct.dataclass
+class _LabeledFeed:
+    """Random images of a set, each moved at random by up to a 14th of a side."""
+
+    images: Any
+    labels: Any
+
+    def draw(self, rng: jax.Array, step: jax.Array) -> _Drawn:
+        draw_rng, shift_rng = jax.random.split(rng)
+        index = jax.random.randint(draw_rng, (RECIPE.batch_size,), 0, len(self.images))
+        most = _most_shifted(self.images.shape)
+        offsets = jax.random.randint(shift_rng, (RECIPE.batch_size, 2), 0, 2 * most + 1)
+        return _Drawn(index, offsets)
+
+    def at(self, drawn: _Drawn) -> _LabeledBatch:
+        images = _shifted(self.images[drawn.index], drawn.offsets)
+        return _LabeledBatch(images, self.labels[drawn.index])
+
+
+def _cross_entropy(model: Classifier) -> Loss:
+    def loss(params: Any, batch: _LabeledBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+        outputs: Any = model.apply({"params": params}, batch.images)
         _, logits = outputs
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+        return jnp.mean(losses), {}
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def step(state: TrainState, images: jax.Array, labels: jax.Array):
-        draw_rng, shift_rng = jax.random.split(jax.random.fold_in(state.rng, state.step))
-        index = jax.random.randint(draw_rng, (RECIPE.batch_size,), 0, len(images))
-        batch = _shifted(shift_rng, images[index])
-        loss, gradients = jax.value_and_grad(loss_fn)(state.params, batch, labels[index])
-        updates, opt_state = optimizer.update(gradients, state.opt_state)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, state.rng, params, opt_state), loss
-
-    return step
+    return loss
 
 
-def _shifted(rng: jax.Array, images: jax.Array) -> jax.Array:
-    """Each image [B, H, W, C] moved at random by up to a 14th of a side; its edge fills the gap."""
-    most = max(1, min(images.shape[1:3]) // 14)
+def _most_shifted(shape: tuple[int, ...]) -> int:
+    return max(1, min(shape[1:3]) // 14)
+
+
+def _shifted(images: jax.Array, offsets: jax.Array) -> jax.Array:
+    """Each image [B, H, W, C] moved by its offset [B, 2]; its edge fills the gap."""
+    most = _most_shifted(images.shape)
     padded = jnp.pad(images, [(0, 0), (most, most), (most, most), (0, 0)], mode="edge")
-    offsets = jax.random.randint(rng, (len(images), 2), 0, 2 * most + 1)
 
-    def cut(image, offset):
+    def cut(image: jax.Array, offset: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice(image, (*offset, 0), images.shape[1:])
 
     return jax.vmap(cut)(padded, offsets)

@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet, load_image_set
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 from dfm_flax.evaluation.classifier_features import DEFAULT_CACHE, classifier_features
-from dfm_flax.evaluation.extractor import FeatureExtractor, Features
+from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.evaluation.inception import inception_features
-from dfm_flax.evaluation.measures import MIN_IMAGES
 from dfm_flax.evaluation.real_images import Images, RealImages
-from dfm_flax.figures.neighbors import neighbors_figure
+from dfm_flax.evaluation.set_metrics import MIN_IMAGES
 from dfm_flax.files import atomic_path
-from dfm_flax.generation import sampling
-from dfm_flax.generation.priors import PRIORS
-from dfm_flax.generation.sampling import Generator
+from dfm_flax.generation.great_circle import great_circle
+from dfm_flax.generation.prior import find_prior, safe_name
+from dfm_flax.generation.sampling import TrainedGenerator, load_generator
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
 
@@ -36,35 +35,25 @@ _INVERTED = 256  # held-out images whose latents are searched for: each costs hu
 _SHOWN, _NEIGHBORS = 10, 5  # samples in a picture, and neighbors of each
 
 
-@dataclass(frozen=True)
-class Options:
-    """What to measure.
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """Samples of a prior, and their nearest training images [N, K, H, W, C] by caption."""
 
-    Attributes:
-      num: images of each set; at most half of the training images are used.
-      priors: that samples are drawn from.
-      features: 'classifier' or 'inception', see `evaluation.extractor`.
-      inception_weights: their file; None to take PyTorch's, or download them.
-      cache: folder of trained classifiers.
-      seed: of all draws.
-    """
-
-    num: int = 10_000
-    priors: tuple[str, ...] = PRIORS
-    features: str = "classifier"
-    inception_weights: Path | None = None
-    cache: Path = DEFAULT_CACHE
-    seed: int = 0
-
-    def __post_init__(self):
-        unknown = [prior for prior in self.priors if prior not in PRIORS]
-        if unknown:
-            raise UsageError(f"--prior {unknown[0]!r} is not one of {', '.join(PRIORS)}")
-        if self.num < MIN_IMAGES:
-            raise UsageError(f"--num {self.num}: at least {MIN_IMAGES} images say something")
+    prior: str
+    images: Images
+    neighbors: dict[str, Images]
 
 
-def evaluate(workdirs: Sequence[str | Path], options: Options) -> list[dict[str, Any]]:
+def evaluate(
+    workdirs: str | Path | Sequence[str | Path],
+    *,
+    num: int = 10_000,
+    priors: Sequence[str] = ("normal", "gaussian", "gmm"),
+    features: str = "classifier",
+    inception_weights: str | Path | None = None,
+    cache: str | Path = DEFAULT_CACHE,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Measures generators that were trained on the same images, one result each.
 
     A result holds
@@ -72,28 +61,42 @@ def evaluate(workdirs: Sequence[str | Path], options: Options) -> list[dict[str,
         is equal;
       reconstruction: mse and psnr (dB) of 'training' images and, if a test split was held
         out, 'held_out' ones;
-      sets: what `evaluation.measures.compare` says of each set of images against as many
-        training images: 'real' ones (others than those: the floor of all numbers),
+      sets: the metrics of `evaluation.set_metrics.compare` of each set of images against as
+        many training images: 'real' ones (others than those: the floor of all numbers),
         'reconstructions' of those others, 'interpolations' half-way between pairs of them,
         and samples_PRIOR;
       nearest: median distance to the nearest training image, of samples and of real images (to
         another), by 'pixels' (root mean square, of intensities in [0, 1]) and by 'features'.
 
-    Each is written into evaluation.json of its run, under the name of the features, with
+    Each is written into evaluation.json of its run, under the name of the features, and then
     figures/neighbors_PRIOR_FEATURES.png. A run whose evaluation.json has the same settings
     is not measured again.
 
+    Args:
+      workdirs: the folder of a run, or those of several.
+      num: images of each set; at most half of the training images are used.
+      priors: what samples are drawn from, see `TrainedGenerator.prior`.
+      features: 'classifier' or 'inception', see `evaluation.extractor`.
+      inception_weights: their file; None to take PyTorch's, or download them.
+      cache: folder of trained classifiers.
+      seed: of all draws.
+
     Raises:
       UsageError: a folder is no run of a generator, runs are on different images, or the
-        features cannot be had.
+        features or a prior cannot be had.
     """
-    generators = [sampling.load_generator(workdir) for workdir in workdirs]
+    for prior in priors:
+        find_prior(prior)
+    if num < MIN_IMAGES:
+        raise UsageError(f"--num {num}: at least {MIN_IMAGES} images say something")
+    folders = [workdirs] if isinstance(workdirs, str | Path) else workdirs
+    generators = [load_generator(folder) for folder in folders]
     _check_same_images([generator.run for generator in generators])
-    extractor = _extractor(generators[0], options)
-    real = RealImages(generators[0].images, extractor, options.num, options.seed)
+    extractor = _extractor(generators[0], features, inception_weights, cache)
+    real = RealImages(generators[0].images, extractor, num, seed)
     results = []
     while generators:  # one after the other is let go: each may hold all images and latents
-        results.append(_evaluate_once(generators.pop(0), real, options))
+        results.append(_evaluate_once(generators.pop(0), real, priors, num))
     return results
 
 
@@ -106,12 +109,17 @@ def _check_same_images(runs: list[Run]) -> None:
             )
 
 
-def _extractor(generator: Generator, options: Options) -> FeatureExtractor:
-    if options.features == "inception":
-        return inception_features(options.inception_weights)
-    if options.features != "classifier":
-        raise UsageError(f"--features {options.features!r} is not one of classifier, inception")
-    if options.inception_weights is not None:
+def _extractor(
+    generator: TrainedGenerator,
+    features: str,
+    inception_weights: str | Path | None,
+    cache: str | Path,
+) -> FeatureExtractor:
+    if features == "inception":
+        return inception_features(inception_weights)
+    if features != "classifier":
+        raise UsageError(f"--features {features!r} is not one of classifier, inception")
+    if inception_weights is not None:
         raise UsageError("--inception-weights goes with --features inception")
     try:
         train, test = (_split(generator, split) for split in ("train", "test"))
@@ -120,10 +128,12 @@ def _extractor(generator: Generator, options: Options) -> FeatureExtractor:
             f"{error} (the classifier needs the splits train and test; --features inception "
             "does not)"
         ) from error
-    return classifier_features(train, test, options.cache)
+    return classifier_features(train, test, cache)
 
 
-def _evaluate_once(generator: Generator, real: RealImages, options: Options) -> dict[str, Any]:
+def _evaluate_once(
+    generator: TrainedGenerator, real: RealImages, priors: Sequence[str], num: int
+) -> dict[str, Any]:
     """The stored result of a run if it has the same settings, or a new one, which is stored."""
     file, name = generator.run.folder / "evaluation.json", real.extractor.name
     settings = {
@@ -131,16 +141,19 @@ def _evaluate_once(generator: Generator, real: RealImages, options: Options) -> 
         "data": dict(generator.config.data) | generator.run.read_json("data.json"),
         "step": generator.step,
         "num": len(real.reference),
-        "priors": list(options.priors),
-        "seed": options.seed,
+        "priors": list(priors),
+        "seed": real.seed,
     }
     results = _stored(file)
     if results.get(name, {}).get("settings") == settings:
         log.info("%s: measured before with the same settings", file)
         return results[name]
-    results[name] = {"settings": settings, **_evaluate(generator, real, options)}
+    metrics, pictures = _evaluate(generator, real, priors, num)
+    results[name] = {"settings": settings, **metrics}
     with atomic_path(file) as path:
         path.write_text(json.dumps(results, indent=2) + "\n")
+    for picture in pictures:
+        _draw(generator.run.folder, picture, name)
     return results[name]
 
 
@@ -153,57 +166,63 @@ def _stored(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file}: cannot be read, delete it: {error}") from error
 
 
-def _evaluate(generator: Generator, real: RealImages, options: Options) -> dict[str, Any]:
-    reconstruction, sets = {}, {"real": real.floor}
+def _evaluate(
+    generator: TrainedGenerator, real: RealImages, priors: Sequence[str], num: int
+) -> tuple[dict[str, Any], list[_Picture]]:
+    """The metrics of a generator, and pictures to draw."""
+    reconstruction, sets, pictures = {}, {"real": real.floor}, []
     nearest = {by: {"real": distance} for by, distance in real.nearest_others.items()}
-    with tqdm(total=3 + len(options.priors), desc=generator.run.folder.name) as bar:
-        for name, generate in _generated_sets(generator, real, options).items():
+    with tqdm(total=3 + len(priors), desc=generator.run.folder.name, disable=None) as bar:
+        for name, generate in _generated_sets(generator, real).items():
             bar.set_postfix_str(name)
             images = _eight_bits(generate())
-            features = real.extractor(images, name)
-            sets[name] = real.compare(features)
+            sets[name] = real.compare(real.extractor(images, name))
             if name == "reconstructions":
                 reconstruction["training"] = _distortion(images, real.images[real.others])
-            if name.startswith("samples_"):
-                distances = _draw_neighbors(generator, real, name, images, features)
-                for by, distance in distances.items():
-                    nearest[by][name] = distance
+            bar.update()
+        for prior in priors:
+            name = f"samples_{prior}"
+            bar.set_postfix_str(name)
+            images = _eight_bits(generator.sample(len(real.others), prior, real.seed))
+            features = real.extractor(images, name)
+            sets[name] = real.compare(features)
+            distances, neighbors = real.nearest(images, features, _NEIGHBORS)
+            for by, distance in distances.items():
+                nearest[by][name] = distance
+            pictures.append(_picture(real, prior, images, neighbors))
             bar.update()
         bar.set_postfix_str("held-out images")
-        held_out = _held_out(generator, options.num)
+        held_out = _held_out(generator, num)
         if held_out is not None:
-            drawn = sampling.reconstruct(generator, held_out / np.float32(255))
+            drawn = generator.reconstruct(held_out / np.float32(255))
             reconstruction["held_out"] = _distortion(_eight_bits(drawn), held_out)
         bar.update()
-    return {"reconstruction": reconstruction, "sets": sets, "nearest": nearest}
+    return {"reconstruction": reconstruction, "sets": sets, "nearest": nearest}, pictures
 
 
 def _generated_sets(
-    generator: Generator, real: RealImages, options: Options
+    generator: TrainedGenerator, real: RealImages
 ) -> dict[str, Callable[[], NDArray[np.float32]]]:
-    """What gives each set of generated images, as many as the other real ones."""
+    """What gives each set of images made of training images, as many as the other real ones."""
     others = real.others
-    sets: dict[str, Callable[[], NDArray[np.float32]]] = {
-        "reconstructions": partial(sampling.reconstruct_training, generator, others),
+    return {
+        "reconstructions": partial(generator.reconstruct_training, others),
         # The order is random, so neighbors in it are random pairs.
         "interpolations": partial(_midpoints, generator, others, np.roll(others, 1)),
     }
-    for prior in options.priors:
-        sets[f"samples_{prior}"] = partial(
-            sampling.sample, generator, len(others), prior, options.seed
-        )
-    return sets
 
 
-def _midpoints(generator: Generator, first: NDArray, second: NDArray) -> NDArray[np.float32]:
-    """Images half-way between pairs of training images, on the way of `sampling.interpolate`."""
+def _midpoints(
+    generator: TrainedGenerator, first: NDArray[np.integer], second: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Images half-way between pairs of training images, on the way of an interpolation."""
     center = generator.latents.mean(axis=0)
     pairs = zip(generator.latents[first] - center, generator.latents[second] - center, strict=True)
-    middle = np.stack([sampling.great_circle(a, b, 3)[1] for a, b in pairs])
-    return sampling.decode(generator, center + middle)
+    middle = np.stack([great_circle(a, b, 3)[1] for a, b in pairs])
+    return generator.decode(center + middle)
 
 
-def _held_out(generator: Generator, num: int) -> Images | None:
+def _held_out(generator: TrainedGenerator, num: int) -> Images | None:
     data = generator.config.data
     if not data.split.startswith("train"):
         return None
@@ -216,7 +235,7 @@ def _held_out(generator: Generator, num: int) -> Images | None:
         return None
 
 
-def _split(generator: Generator, split: str) -> ImageSet:
+def _split(generator: TrainedGenerator, split: str) -> ImageSet:
     return load_image_set(**{**generator.config.data, "split": split})
 
 
@@ -227,23 +246,29 @@ def _distortion(drawn: Images, originals: Images) -> dict[str, Any]:
     return {"images": len(drawn), "mse": error, "psnr": psnr_of_loss(4 * error) if error else None}
 
 
-def _draw_neighbors(
-    generator: Generator, real: RealImages, name: str, images: Images, features: Features
-) -> dict[str, float]:
-    """Draws samples beside their neighbors; returns how far the nearest are."""
-    distances, neighbors = real.nearest(images, features, _NEIGHBORS)
-    prior = name.removeprefix("samples_")
+def _picture(
+    real: RealImages, prior: str, images: Images, neighbors: dict[str, Images]
+) -> _Picture:
     searched = {"pixels": len(real.images), "features": len(real.looked_at)}
-    neighbors_figure(
-        generator.run.folder / "figures" / f"neighbors_{prior}_{real.extractor.name}.png",
-        images[:_SHOWN],
-        {
-            f"nearest of {searched[by]:,} training images by {by}": near[:_SHOWN]
-            for by, near in neighbors.items()
-        },
-        title=f"{generator.run.folder.name}, samples of the prior '{prior}'",
-    )
-    return distances
+    shown = {
+        # Copies, or all that is not shown would be kept as well.
+        f"nearest of {searched[by]:,} training images by {by}": near[:_SHOWN].copy()
+        for by, near in neighbors.items()
+    }
+    return _Picture(prior, images[:_SHOWN].copy(), shown)
+
+
+def _draw(folder: Path, picture: _Picture, features: str) -> None:
+    """Draws samples beside their neighbors; where that fails the metrics stand without it."""
+    file = folder / "figures" / f"neighbors_{safe_name(picture.prior)}_{features}.png"
+    title = f"{folder.name}, samples of the prior '{picture.prior}'"
+    try:
+        from dfm_flax.figures.neighbors import neighbors_figure
+
+        neighbors_figure(file, picture.images, picture.neighbors, title=title)
+    # Whatever Matplotlib, as a user has set it up, may raise.
+    except Exception as error:
+        log.warning("no picture %s: %s", file, one_line(error))
 
 
 def _eight_bits(images: NDArray[np.float32]) -> Images:

@@ -16,14 +16,14 @@ class Features:
     """What a network says of N images.
 
     Attributes:
-        activations: of its last hidden layer, float32 [N, D].
-        probabilities: of each class, float32 [N, classes].
+      activations: of its last hidden layer, float32 [N, D].
+      probabilities: of each class, float32 [N, classes].
     """
 
     activations: NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
-    def __getitem__(self, index) -> "Features":
+    def __getitem__(self, index: NDArray[np.integer] | slice) -> "Features":
         """Those of some of the images."""
         return Features(self.activations[index], self.probabilities[index])
 
@@ -33,12 +33,12 @@ class FeatureExtractor:
     """A network of fixed weights, for images of any number.
 
     Attributes:
-        name: what results are named after, such as 'classifier'.
-        about: what identifies its weights, and how good it is, as JSON can hold it. Results
-            of extractors that differ here cannot be compared.
-        batch_size: images it looks at at once, at most.
-        look: maps up to batch_size uint8 images [B, H, W, C] to activations and probabilities.
-        slow: whether looking at a whole data set takes long.
+      name: what results are named after, such as 'classifier'.
+      about: what identifies its weights, and how good it is, as JSON can hold it. Results
+        of extractors that differ here cannot be compared.
+      batch_size: images it looks at at once, at most.
+      look: maps up to batch_size uint8 images [B, H, W, C] to activations and probabilities.
+      slow: whether looking at a whole data set takes long.
     """
 
     name: str
@@ -51,7 +51,9 @@ class FeatureExtractor:
         """The features of uint8 images [N, H, W, C]; `what` they are stands at the progress bar."""
         activations, probabilities = [], []
         starts = range(0, len(images), self.batch_size)
-        for start in tqdm(starts, f"features of {what}", delay=_BAR_AFTER, leave=False):
+        for start in tqdm(
+            starts, f"features of {what}", delay=_BAR_AFTER, leave=False, disable=None
+        ):
             first, second = self.look(images[start : start + self.batch_size])
             activations.append(np.asarray(first, np.float32))
             probabilities.append(np.asarray(second, np.float32))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.extractor import FeatureExtractor, Features
-from dfm_flax.evaluation.measures import MIN_IMAGES, compare, disjoint_halves
+from dfm_flax.evaluation.set_metrics import MIN_IMAGES, compare, disjoint_halves
 from dfm_flax.metrics.neighbors import nearest_neighbors
 
 _ASKED = 200  # images whose nearest training image is looked up
@@ -22,15 +22,16 @@ class RealImages:
     Attributes:
       images: all of them [N, H, W, C].
       extractor: of the features.
+      seed: of all draws.
       reference, others: indices of two disjoint random sets of one size.
       looked_at: indices of those whose features are known: all, or if the extractor is slow
         just those two sets.
     """
 
-    def __init__(self, images: Images, extractor: FeatureExtractor, num: int, seed: int):
+    def __init__(self, images: Images, extractor: FeatureExtractor, num: int, seed: int) -> None:
         if len(images) < 2 * MIN_IMAGES:
             raise UsageError(f"{len(images)} training images are too few to evaluate on")
-        self.images, self.extractor, self._seed = images, extractor, seed
+        self.images, self.extractor, self.seed = images, extractor, seed
         self.reference, self.others = disjoint_halves(len(images), num, seed)
         both = np.concatenate([self.reference, self.others])
         self.looked_at = both if extractor.slow else np.arange(len(images))
@@ -41,14 +42,14 @@ class RealImages:
         return self.extractor(self.images[self.looked_at], "training images")
 
     def compare(self, features: Features) -> dict[str, Any]:
-        """The measures of `features.comparison.compare` of some images against the reference."""
+        """The metrics of `set_metrics.compare` of some images against the reference."""
         reference = self._features_of(self.reference)
-        measures = compare(reference, features, self.extractor.name, self._seed)
-        return {"images": len(features.activations), **measures}
+        metrics = compare(reference, features, self.extractor.name, self.seed)
+        return {"images": len(features.activations), **metrics}
 
     @functools.cached_property
     def floor(self) -> dict[str, Any]:
-        """The measures of the other real images: no generator gets below, but by chance."""
+        """The metrics of the other real images: no generator gets below, but by chance."""
         return self.compare(self._features_of(self.others))
 
     def nearest(

@@ -1,14 +1,9 @@
 """Fourier series, layers and machines: the project's core."""
 
+from dfm_flax.fourier.bases.additive import Additive, additive_fourier_series
+from dfm_flax.fourier.bases.full import Full, fourier_series
+from dfm_flax.fourier.basis import BASES, Basis
 from dfm_flax.fourier.machine import FourierLayer, FourierMachine, num_weights, widest
-from dfm_flax.fourier.series import (
-    additive_fourier_series,
-    additive_frequencies,
-    fourier_series,
-    frequencies,
-    num_additive_coefficients,
-    num_coefficients,
-)
 from dfm_flax.fourier.vectors import (
     apply_machines,
     initial_deviations,
@@ -17,16 +12,16 @@ from dfm_flax.fourier.vectors import (
 )
 
 __all__ = [
+    "BASES",
+    "Additive",
+    "Basis",
     "FourierLayer",
     "FourierMachine",
+    "Full",
     "additive_fourier_series",
-    "additive_frequencies",
     "apply_machines",
     "fourier_series",
-    "frequencies",
     "initial_deviations",
-    "num_additive_coefficients",
-    "num_coefficients",
     "num_weights",
     "split_vector",
     "vector_size",

@@ -10,14 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dfm_flax.fourier.series import (
-    additive_fourier_series,
-    additive_frequencies,
-    fourier_series,
-    frequencies,
-    num_additive_coefficients,
-    num_coefficients,
-)
+from dfm_flax.fourier.bases.full import Full
+from dfm_flax.fourier.basis import Basis, make_bases
 
 _T = TypeVar("_T")
 
@@ -27,57 +21,46 @@ _MAX_LAYER = 2**31 - 1  # weights: XLA counts with 32 bits
 class FourierLayer(nn.Module):
     """One Fourier series R^m -> R^n, with a residual connection where m == n.
 
+    A size or variance that makes no sense raises ValueError.
+
     Attributes:
       features: n, the number of outputs.
-      max_frequency: F; frequencies are {0, .., F}^m. The thesis has F = 1.
+      basis: the frequencies of the series. The thesis has all of {0, 1}^m.
       variance: variance of the Gaussian that the coefficients are drawn from.
-      additive: keeps only the frequencies on the axes, see `additive_fourier_series`.
       normalize: makes `variance` that of an output, not of a coefficient: coefficients are
         drawn with a standard deviation proportional to (1 + |k|)^(-1/2), such that the
         outputs of a layer have `variance` at a random argument, whatever m and F are.
       residual: adds the argument where m == n.
 
-    The one parameter, `coefficients`, holds the cosine coefficients of all frequencies and
-    the sine coefficients of all but k = 0: [2 (F+1)^m - 1, n], or [2 m F + 1, n] if additive.
+    The one parameter, `coefficients` [rows, n], holds the cosine coefficients of all frequencies
+    and the sine coefficients of all but k = 0.
     """
 
     features: int
-    max_frequency: int = 1
+    basis: Basis = Full(1)
     variance: float = 2e-5
-    additive: bool = False
     normalize: bool = False
     residual: bool = True
+
+    def __post_init__(self) -> None:
+        if self.features < 1:
+            raise ValueError(f"a layer has at least 1 feature, not {self.features}")
+        _check_variances([self.variance])
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., m], in periods, to [..., n]."""
         m = x.shape[-1]
-        series = additive_fourier_series if self.additive else fourier_series
         coefficients = self.param("coefficients", self._draw, m)
-        y = series(x, coefficients, self.max_frequency)
+        y = self.basis(x, coefficients)
         return x + y if self.residual and m == self.features else y
 
     def _draw(self, rng: jax.Array, m: int) -> jax.Array:
-        deviation = initial_deviation(
-            m, self.max_frequency, self.variance, self.additive, self.normalize
-        )
+        check_layer(self.basis, m, self.features)
+        deviation = self.basis.initial_deviations(m, self.variance, self.normalize)
         normal = jax.random.normal(rng, (len(deviation), self.features))
         return normal * deviation[:, None].astype(np.float32)
-
-
-def initial_deviation(
-    m: int, max_frequency: int, variance: float, additive: bool, normalize: bool
-) -> np.ndarray:
-    """Standard deviation of the initial coefficients of a `FourierLayer`, row by row."""
-    k = (additive_frequencies if additive else frequencies)(m, max_frequency)
-    size = np.linalg.norm(k, axis=-1)
-    size = np.concatenate([size, size[1:]])
-    if not normalize:
-        return np.full(len(size), variance**0.5)
-    decay = (1 + size) ** -0.5
-    # cos^2 and sin^2 are 1/2 on average, but for the constant.
-    power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
-    return decay * (variance / power) ** 0.5
 
 
 class FourierMachine(nn.Module):
@@ -89,10 +72,12 @@ class FourierMachine(nn.Module):
       depth: number of layers d, at least 2.
       width: features between the layers: one number, or depth - 1 of them.
       channels: outputs of the last layer: 1 for gray, 3 for RGB.
-      variances: of the initial coefficients: one number for all layers, or three for the
-        first layer, the hidden layers and the last layer.
-      max_frequencies: largest frequency F, likewise one number or three.
-      additive: see `FourierLayer`, likewise one value or three.
+      basis: of the layers' series: a name of `BASES`, an import path "module:Name" or a
+        `Basis`; one for all layers, or three for the first layer, the hidden layers and the
+        last layer.
+      max_frequencies: largest frequency F of bases that are given by name, likewise one number
+        or three.
+      variances: of the initial coefficients, likewise.
       normalize, residual: see `FourierLayer`, for all layers.
       extent: the part of a period that the unit square spans. The thesis has 1, which
         makes the left edge of every image the continuation of its right edge.
@@ -101,29 +86,22 @@ class FourierMachine(nn.Module):
     depth: int
     width: int | Sequence[int]
     channels: int = 3
-    variances: float | Sequence[float] = 2e-5
+    basis: str | Basis | Sequence[str | Basis] = "full"
     max_frequencies: int | Sequence[int] = 1
-    additive: bool | Sequence[bool] = False
+    variances: float | Sequence[float] = 2e-5
     normalize: bool = False
     residual: bool = True
     extent: float = 1.0
 
-    def __post_init__(self):
-        frequencies = per_layer(self.max_frequencies, self.depth)
-        variances = per_layer(self.variances, self.depth)
-        if min(*layer_widths(self.depth, self.width, self.channels), *frequencies) < 1:
+    def __post_init__(self) -> None:
+        widths = layer_widths(self.depth, self.width, self.channels)
+        if min(*widths, *per_layer(self.max_frequencies, self.depth)) < 1:
             raise ValueError("width, channels and max_frequencies are at least 1")
-        if not all(0 <= variance < math.inf for variance in variances):
-            raise ValueError(f"variances={self.variances}: they cannot be negative")
+        _check_variances(per_layer(self.variances, self.depth))
         if not 0 < self.extent < math.inf:
             raise ValueError(f"extent={self.extent} is not above 0")
-        sizes = _layer_sizes(
-            self.depth, self.width, self.channels, self.max_frequencies, self.additive
-        )
-        if max(sizes) > _MAX_LAYER:
-            raise ValueError(
-                f"a layer would have {max(sizes):,} weights; use a smaller width or max_frequencies"
-            )
+        for basis, (m, features) in zip(self.bases, itertools.pairwise(widths), strict=True):
+            check_layer(basis, m, features)
         super().__post_init__()
 
     @property
@@ -131,22 +109,26 @@ class FourierMachine(nn.Module):
         """Arguments of each layer, and the channels: [depth + 1]."""
         return layer_widths(self.depth, self.width, self.channels)
 
+    @property
+    def bases(self) -> list[Basis]:
+        """The basis of each layer: [depth]."""
+        return layer_bases(self.depth, self.basis, self.max_frequencies)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shape of the coefficients of each layer: (rows, features) [depth]."""
+        sizes = zip(self.bases, itertools.pairwise(self.widths), strict=True)
+        return [(basis.num_rows(m), features) for basis, (m, features) in sizes]
+
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
         """Maps positions [..., 2] to colors [..., channels]."""
-        max_frequencies = per_layer(self.max_frequencies, self.depth)
+        bases = self.bases
         variances = per_layer(self.variances, self.depth)
-        additive = per_layer(self.additive, self.depth)
         x = self.extent * positions
         for i, n in enumerate(self.widths[1:]):
             x = FourierLayer(
-                n,
-                max_frequencies[i],
-                variances[i],
-                additive[i],
-                self.normalize,
-                self.residual,
-                name=f"layer_{i}",
+                n, bases[i], variances[i], self.normalize, self.residual, name=f"layer_{i}"
             )(x)
         return jnp.tanh(x)
 
@@ -159,8 +141,8 @@ def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
     """
     if depth < 2:
         raise ValueError(f"a machine has at least 2 layers, not {depth}")
-    if not isinstance(setting, Sequence):
-        return [setting] * depth
+    if isinstance(setting, str) or not isinstance(setting, Sequence):
+        return [setting] * depth  # type: ignore[list-item]
     if len(setting) == 1:
         return list(setting) * depth
     if len(setting) != 3:
@@ -181,39 +163,37 @@ def layer_widths(depth: int, width: int | Sequence[int], channels: int) -> list[
     return [2, *between, channels]
 
 
+def layer_bases(
+    depth: int, basis: str | Basis | Sequence[str | Basis], max_frequencies: int | Sequence[int]
+) -> list[Basis]:
+    """The basis of each layer of a machine: [depth].
+
+    Raises:
+      UsageError: there is no basis of a name.
+      ValueError: neither one setting nor three, or a basis cannot have its F.
+    """
+    return make_bases(per_layer(basis, depth), per_layer(max_frequencies, depth))
+
+
 def num_weights(
     depth: int,
     width: int | Sequence[int],
     channels: int = 3,
+    basis: str | Basis | Sequence[str | Basis] = "full",
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool | Sequence[bool] = False,
 ) -> int:
     """Exact number of learnable weights of a `FourierMachine`."""
-    return sum(_layer_sizes(depth, width, channels, max_frequencies, additive))
-
-
-def _layer_sizes(
-    depth: int,
-    width: int | Sequence[int],
-    channels: int,
-    max_frequencies: int | Sequence[int],
-    additive: bool | Sequence[bool],
-) -> list[int]:
-    widths = layer_widths(depth, width, channels)
-    frequency = per_layer(max_frequencies, depth)
-    rows = [
-        (num_additive_coefficients if flag else num_coefficients)(widths[i], frequency[i])
-        for i, flag in enumerate(per_layer(additive, depth))
-    ]
-    return [rows[i] * widths[i + 1] for i in range(depth)]
+    bases = layer_bases(depth, basis, max_frequencies)
+    sizes = itertools.pairwise(layer_widths(depth, width, channels))
+    return sum(basis.num_rows(m) * n for basis, (m, n) in zip(bases, sizes, strict=True))
 
 
 def widest(
     weights: int,
     depth: int,
     channels: int = 3,
+    basis: str | Basis | Sequence[str | Basis] = "full",
     max_frequencies: int | Sequence[int] = 1,
-    additive: bool | Sequence[bool] = False,
 ) -> int:
     """The largest width of a `FourierMachine` with at most `weights` weights.
 
@@ -221,10 +201,24 @@ def widest(
       ValueError: even a width of 1 has more.
     """
     counts = (
-        num_weights(depth, width, channels, max_frequencies, additive)
-        for width in itertools.count(1)
+        num_weights(depth, width, channels, basis, max_frequencies) for width in itertools.count(1)
     )
     width = sum(1 for _ in itertools.takewhile(lambda count: count <= weights, counts))
     if not width:
         raise ValueError(f"no machine of depth {depth} has only {weights} weights")
     return width
+
+
+def check_layer(basis: Basis, m: int, features: int) -> None:
+    """Raises ValueError if a layer of m arguments has more weights than can be counted."""
+    weights = basis.num_rows(m) * features
+    if weights > _MAX_LAYER:
+        raise ValueError(
+            f"a layer of {m} arguments and {features} features would have {weights:,} weights; "
+            "use a smaller width or max_frequencies"
+        )
+
+
+def _check_variances(variances: Sequence[float]) -> None:
+    if not all(0 <= variance < math.inf for variance in variances):
+        raise ValueError(f"variances={variances}: they cannot be negative")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from dfm_flax.models.generator import ImageGenerator
+from dfm_flax.generation.generator import Generator
 
 _TILE = 4096  # pixels of an image drawn at once
 _PIXELS = 2**18  # pixels of all images drawn at once
@@ -15,7 +15,7 @@ _ENCODED = 1024  # images encoded at once
 
 
 def draw(
-    model: ImageGenerator, params, latents: NDArray, height: int, width: int
+    model: Generator, params, latents: NDArray, height: int, width: int
 ) -> NDArray[np.float32]:
     """Images [B, H, W, C] in [0, 1] of latents [B, L], at any size that the model can draw."""
     pixels = height * width
@@ -31,7 +31,7 @@ def draw(
     return np.clip((colors.reshape(len(latents), height, width, -1) + 1) / 2, 0, 1)
 
 
-def encode(model: ImageGenerator, params, images: NDArray) -> NDArray[np.float32]:
+def encode(model: Generator, params, images: NDArray) -> NDArray[np.float32]:
     """Latents [B, L] of images [B, H, W, C], uint8 or in [0, 1]."""
     scale = 255 if images.dtype == np.uint8 else 1
     latents = [

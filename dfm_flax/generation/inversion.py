@@ -8,14 +8,14 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from dfm_flax.models.generator import ImageGenerator
+from dfm_flax.generation.generator import Generator
 
 _STEPS = 400
 _RATE = 0.1  # of Adam, relative to the deviation of the training latents
 
 
 def invert(
-    model: ImageGenerator, params, images: NDArray, known: NDArray, penalty: float
+    model: Generator, params, images: NDArray, known: NDArray, penalty: float
 ) -> NDArray[np.float32]:
     """Latents [B, L] that minimize equation 4.8 for the frozen decoder, image by image.
 

@@ -1,9 +1,7 @@
-"""Images from a trained generator: samples, interpolations and reconstructions.
-
-What these functions return is float32 [B, H, W, C] in [0, 1].
-"""
+"""Images from a trained generator: samples, interpolations and reconstructions."""
 
 import functools
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,27 @@ from ml_collections import ConfigDict
 from numpy.typing import ArrayLike, NDArray
 
 from dfm_flax.data.memory import check_fits
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.generation.drawing import draw, encode
+from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
+from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.inversion import invert
-from dfm_flax.generation.model import ImageShape, initial_params, make_generator
-from dfm_flax.generation.priors import PRIORS, Mixture, fit_prior, standard_normal
-from dfm_flax.models.generator import ImageGenerator
+from dfm_flax.generation.prior import Prior, find_prior, load_prior, safe_name, save_prior
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
 
-Images = NDArray[np.float32]
+log = logging.getLogger(__name__)
+
+Images = NDArray[np.float32]  # [B, H, W, C] in [0, 1]
+Size = tuple[int, int]  # (height, width) in pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Generator:
-    """A trained generator.
+class TrainedGenerator:
+    """A generator of images, trained in a run.
+
+    The images that its methods return are float32 [B, H, W, C] in [0, 1], of the size that the
+    training images have or, for a model that draws at any size, of `size` = (height, width).
 
     Attributes:
       run, config: where it is from.
@@ -41,16 +45,118 @@ class Generator:
     run: Run
     config: ConfigDict
     step: int
-    model: ImageGenerator
+    model: Generator
     params: Any
     shape: ImageShape
     num_images: int
+
+    def sample(
+        self, num: int, prior: str = "gaussian", seed: int = 0, size: Size | None = None
+    ) -> Images:
+        """Draws images of `num` random latents.
+
+        Args:
+          prior: what latents are drawn from, see `prior`.
+
+        Raises:
+          UsageError: there is no such prior, or the model cannot draw that size.
+        """
+        latents = np.asarray(self.prior(prior).sample(num, seed), np.float32)
+        expected = num, self.config.model.latent_size
+        if latents.shape != expected:
+            raise UsageError(f"prior {prior!r}: samples of shape {latents.shape}, not {expected}")
+        return self.decode(latents, size)
+
+    def interpolate(self, first: int, second: int, num: int, size: Size | None = None) -> Images:
+        """`num` images on the way between two training images, both included.
+
+        The way is a great circle about the mean of the latents, with the distance from it
+        changing evenly: in many dimensions a straight line passes far nearer to the mean than
+        latents lie.
+
+        Args:
+          first, second: places in the data set, from 0 on.
+
+        Raises:
+          UsageError: there are no such images, or the model cannot draw that size.
+        """
+        for index in (first, second):
+            if not 0 <= index < self.num_images:
+                raise UsageError(f"image {index}: the run has images 0 to {self.num_images - 1}")
+        if num < 2:
+            raise UsageError(f"{num} steps: an interpolation has at least its two ends")
+        center = self.latents.mean(axis=0)
+        start, end = self.latents[[first, second]] - center
+        return self.decode(center + great_circle(start, end, num), size)
+
+    def reconstruct(self, images: ArrayLike, size: Size | None = None) -> Images:
+        """The model's images for any images [B, H, W, C] in [0, 1].
+
+        Latents are the encoder's or, where a table held those of the training images, found by
+        optimization under the frozen decoder.
+
+        Raises:
+          UsageError: they are not of the shape of the training images, or the model cannot draw
+            that size.
+        """
+        images = np.asarray(images, np.float32)
+        shape = self.shape
+        if images.shape[1:] != (shape.height, shape.width, shape.channels):
+            raise UsageError(
+                f"images of shape {images.shape[1:]}: the model was trained on images of "
+                f"{shape.width}x{shape.height} pixels and {shape.channels} channel(s)"
+            )
+        if self.model.encoder is not None:
+            latents = encode(self.model, self.params, images)
+        else:
+            penalty = self.config.loss.get("latent_penalty", 0.0)
+            latents = invert(self.model, self.params, images, self.latents, penalty)
+        return self.decode(latents, size)
+
+    def reconstruct_training(self, index: ArrayLike) -> Images:
+        """The model's images for training images, from the latents that training gave them."""
+        return self.decode(self.latents[np.asarray(index)])
+
+    def decode(self, latents: NDArray[np.floating], size: Size | None = None) -> Images:
+        """The images of latents [B, L]."""
+        height, width = size or (self.shape.height, self.shape.width)
+        # Twice: in pieces as they are drawn, and put together.
+        num_bytes = 2 * 4 * len(latents) * height * width * self.shape.channels
+        check_fits(num_bytes, f"drawing {len(latents):,} images of {width}x{height} pixels")
+        return draw(self.model, self.params, latents, height, width)
+
+    def prior(self, name: str) -> Prior:
+        """A prior by its name or import path, fitted to the latents of all training images.
+
+        It is fitted once and kept in the run's folder, where that can be written. Of a model
+        that is trained for N(0, I), such as a variational autoencoder, 'normal' is N(0, I).
+
+        Raises:
+          UsageError: there is no such prior, or what was kept of it is damaged.
+        """
+        if name == "normal" and self.model.native_prior == "standard_normal":
+            name = "standard_normal"
+        kind = find_prior(name)
+        if not kind.needs_latents:
+            return kind.fit(np.empty((0, self.config.model.latent_size), np.float32))
+        file = self.run.folder / "priors" / f"{safe_name(name)}.npz"
+        prior = load_prior(file, name, self.step)
+        if prior is None:
+            prior = kind.fit(self.latents)
+            try:
+                save_prior(file, prior, name, self.step)
+            except DfmError as error:
+                log.warning("prior %s is not kept, and fitted anew each time: %s", name, error)
+        return prior
 
     @functools.cached_property
     def latents(self) -> NDArray[np.float32]:
         """Latents of all training images [N, L]: read from the table, or encoded."""
         if self.model.encoder is None:
-            return _restore_table(self)
+            template = {
+                "latents": np.zeros((self.num_images, self.config.model.latent_size), np.float32)
+            }
+            return restore_parts(self.run.checkpoints, {"table": template})[1]["table"]["latents"]
         return encode(self.model, self.params, self.images)
 
     @functools.cached_property
@@ -65,7 +171,7 @@ class Generator:
         return open_images(self.run, self.config)
 
 
-def load_generator(workdir: str | Path) -> Generator:
+def load_generator(workdir: str | Path) -> TrainedGenerator:
     """The generator of a run, from its newest checkpoint; only its weights are read.
 
     Raises:
@@ -73,11 +179,11 @@ def load_generator(workdir: str | Path) -> Generator:
     """
     run = Run(workdir)
     config = run.config()
-    if config.get("task") != "generate":
+    if config.get("task") != "generation":
         raise UsageError(f"{run.folder}: a run of task {config.get('task')!r}, not of a generator")
     num_images, shape = _shape(run)
     try:
-        model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
+        model = make_generator(config, shape)
         field = "ema" if config.optimizer.ema_decay else "params"
     except (AttributeError, KeyError, TypeError) as error:
         raise UsageError(
@@ -89,7 +195,7 @@ def load_generator(workdir: str | Path) -> Generator:
     )
     template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), abstract)
     step, parts = restore_parts(run.checkpoints, {field: template})
-    return Generator(run, config, step, model, parts[field], shape, num_images)
+    return TrainedGenerator(run, config, step, model, parts[field], shape, num_images)
 
 
 def _shape(run: Run) -> tuple[int, ImageShape]:
@@ -103,113 +209,3 @@ def _shape(run: Run) -> tuple[int, ImageShape]:
             "restore it from a copy of the run"
         ) from error
     return num_images, ImageShape(height, width, channels)
-
-
-def fitted_prior(generator: Generator, kind: str) -> Mixture:
-    """A prior by name, fitted to the latents of all training images once and kept with the run.
-
-    'normal' is for a variational autoencoder N(0, I), which it was trained for; for other
-    models see `priors.fit_prior`.
-    """
-    if kind not in PRIORS:
-        raise UsageError(f"--prior {kind!r} is not one of {', '.join(PRIORS)}")
-    if kind == "normal" and generator.model.variational:
-        return standard_normal(generator.config.model.latent_size)
-    file = generator.run.folder / "priors" / f"{kind}.npz"
-    prior = Mixture.load(file, generator.step)
-    if prior is None:
-        prior = fit_prior(kind, generator.latents)
-        prior.save(file, generator.step)
-    return prior
-
-
-def sample(
-    generator: Generator,
-    num: int,
-    prior: str = "gaussian",
-    seed: int = 0,
-    size: tuple[int, int] | None = None,
-) -> Images:
-    """Draws images of random latents, at (height, width) `size` or that of the training images."""
-    return decode(generator, fitted_prior(generator, prior).sample(num, seed), size)
-
-
-def interpolate(
-    generator: Generator,
-    first: int,
-    second: int,
-    num: int,
-    size: tuple[int, int] | None = None,
-) -> Images:
-    """Images on the way between two training images, both included.
-
-    The way is a great circle about the mean of the latents, with the distance from it
-    changing evenly: in many dimensions a straight line passes far nearer to the mean than
-    latents lie.
-    """
-    for index in (first, second):
-        if not 0 <= index < generator.num_images:
-            raise UsageError(f"image {index}: the run has images 0 to {generator.num_images - 1}")
-    if num < 2:
-        raise UsageError(f"{num} steps: an interpolation has at least its two ends")
-    center = generator.latents.mean(axis=0)
-    start, end = generator.latents[[first, second]] - center
-    return decode(generator, center + great_circle(start, end, num), size)
-
-
-def great_circle(first: NDArray, second: NDArray, num: int) -> NDArray:
-    """`num` points [num, L] from one point to another at even angles and lengths."""
-    fraction = np.linspace(0, 1, num)[:, None]
-    lengths = np.linalg.norm(first), np.linalg.norm(second)
-    straight = (1 - fraction) * first + fraction * second
-    if min(lengths) == 0:
-        return straight
-    a, b = first / lengths[0], second / lengths[1]
-    angle = np.arccos(np.clip(a @ b, -1, 1))
-    if np.sin(angle) < 1e-6:  # the same direction, or opposite ones: no circle, or all
-        return straight
-    direction = np.sin((1 - fraction) * angle) * a + np.sin(fraction * angle) * b
-    return ((1 - fraction) * lengths[0] + fraction * lengths[1]) * direction / np.sin(angle)
-
-
-def reconstruct(
-    generator: Generator, images: ArrayLike, size: tuple[int, int] | None = None
-) -> Images:
-    """The model's images for any images [B, H, W, C] in [0, 1].
-
-    Latents are the encoder's or, where a table held those of the training images, found by
-    optimization under the frozen decoder.
-    """
-    images = np.asarray(images, np.float32)
-    shape = generator.shape
-    if images.shape[1:] != (shape.height, shape.width, shape.channels):
-        raise UsageError(
-            f"images of shape {images.shape[1:]}: the model was trained on images of "
-            f"{shape.width}x{shape.height} pixels and {shape.channels} channel(s)"
-        )
-    if generator.model.encoder is not None:
-        latents = encode(generator.model, generator.params, images)
-    else:
-        penalty = generator.config.loss.latent_penalty
-        latents = invert(generator.model, generator.params, images, generator.latents, penalty)
-    return decode(generator, latents, size)
-
-
-def reconstruct_training(generator: Generator, indices: ArrayLike) -> Images:
-    """The model's images for training images, from the latents that training gave them."""
-    return decode(generator, generator.latents[np.asarray(indices)])
-
-
-def decode(generator: Generator, latents: NDArray, size: tuple[int, int] | None = None) -> Images:
-    """Images of latents [B, L]."""
-    height, width = size or (generator.shape.height, generator.shape.width)
-    # Twice: in pieces as they are drawn, and put together.
-    num_bytes = 2 * 4 * len(latents) * height * width * generator.shape.channels
-    check_fits(num_bytes, f"drawing {len(latents):,} images of {width}x{height} pixels")
-    return draw(generator.model, generator.params, latents, height, width)
-
-
-def _restore_table(generator: Generator) -> NDArray[np.float32]:
-    shape = generator.num_images, generator.config.model.latent_size
-    template = {"table": {"latents": np.zeros(shape, np.float32)}}
-    return restore_parts(generator.run.checkpoints, template)[1]["table"]["latents"]

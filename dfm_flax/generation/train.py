@@ -3,12 +3,11 @@
 import contextlib
 import hashlib
 import logging
-import math
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -17,60 +16,38 @@ from numpy.typing import NDArray
 from dfm_flax import cluster
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
-from dfm_flax.figures.grids import image_grid
-from dfm_flax.fourier.machine import num_weights as machine_weights
 from dfm_flax.fourier.series import evaluation
 from dfm_flax.generation.drawing import draw, encode
-from dfm_flax.generation.losses import make_loss
-from dfm_flax.generation.model import ImageShape, initial_params, make_generator
-from dfm_flax.generation.settings import check_settings
-from dfm_flax.generation.step import GenerationState, make_generation_step
+from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
+from dfm_flax.generation.observer import OBSERVERS, GeneratorSnapshot
 from dfm_flax.metrics.distortion import psnr_of_loss
-from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.runs import Run
+from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
-from dfm_flax.training.observing import OPERATIONS, performance
+from dfm_flax.training.losses import MakeLoss, make_loss
+from dfm_flax.training.observer import Observers, write_observation
 from dfm_flax.training.optimizers import make_grouped_optimizer, make_schedule, slowed
+from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.profiling import Profile
-from dfm_flax.training.step import check_divides, first_replica
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import Step, check_divides, first_replica, make_step
 from dfm_flax.training.table import LatentTable, check_memory
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 32  # images in a picture of reconstructions, and twice as many samples
-_FITTED = 1_000  # images whose latents give the mean and deviation of those samples
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
 
-
-def initial_state(
-    model: ImageGenerator, optimizer, config: ConfigDict, shape: ImageShape, num_images: int
-) -> GenerationState:
-    """The state at step 0, as NumPy arrays; all of it follows from `config.seed`."""
-    model_config = config.model
-
-    def create(rng):
-        init_rng, table_rng, step_rng = jax.random.split(rng, 3)
-        params = initial_params(model, init_rng, model_config.latent_size, shape)
-        table = None
-        if model_config.latents == "table":
-            table = LatentTable.create(
-                table_rng, num_images, model_config.latent_size, model_config.table_variance
-            )
-        ema = params if config.optimizer.ema_decay else None
-        return GenerationState(
-            jnp.zeros((), jnp.int32), step_rng, params, optimizer.init(params), ema, table
-        )
-
-    return jax.tree.map(np.array, jax.jit(create)(jax.random.PRNGKey(config.seed)))
+LOSSES: dict[str, MakeLoss] = {"": lambda model, config: model.loss}
 
 
-def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
+def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict[str, Any]]:
     """Trains, or goes on training, a generator on a data set.
 
     Writes into the run's folder: config.json, data.json, checkpoints, TensorBoard files with
-    curves, rates, reconstructions and samples, and results.json.
+    curves, learning rates and what the config's observers see, and results.json.
 
     With `profile_steps` so many steps are profiled. Of several processes (see `cluster`), all
     must see the data set, of which each reads its part; only process 0 writes.
@@ -83,62 +60,62 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
       DfmError: training diverged or was interrupted, see `training.loop.train`.
       UsageError: settings or data cannot be used.
     """
-    check_settings(config)
+    task_of(config).check(config)
     training = config.training
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
-    if training.images_every < 1 or training.images_every % training.log_every:
-        raise UsageError(
-            f"--config.training.images_every={training.images_every} is not a multiple of "
-            f"log_every={training.log_every}"
-        )
-    if not 0 <= config.optimizer.ema_decay < 1:
-        raise UsageError(f"--config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1")
     check_divides(training.batch_size, jax.device_count())
-    rates = make_rates(config)
-    optimizer = make_grouped_optimizer(config.optimizer, rates)
     run = Run(workdir)
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
     images = open_images(run, config)
     shape = ImageShape(*images.shape[1:])
-    model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
+    model = make_generator(config, shape)
     if config.model.latents == "table":
         check_memory(len(images), config.model.latent_size)
-    loss, figures = make_loss(model, config, shape)
-    step = make_generation_step(
-        loss,
-        optimizer,
-        training.batch_size,
-        table_rate=rates.get("table"),
-        b1=config.optimizer.b1,
-        b2=config.optimizer.b2,
-        ema_decay=config.optimizer.ema_decay,
-    )
-    state = initial_state(model, optimizer, config, shape, len(images))
-    weights = {name: num_weights(state.params[name]) for name in state.params}
+    learning_rates = make_learning_rates(config)
+    step = make_generation_step(model, config, learning_rates)
+    state, order = initial_state(model, config, learning_rates, shape, len(images))
+    feed = ImageFeed(images, order, training.batch_size, config.model.latent_size)
+    weights = {name: _size(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, len(images), shape, weights)
     log.info("Fourier series by %s", evaluation())
     if not cluster.is_writer():
-        train_loop(step, state, images, schedule, checkpoints, names=figures)
+        train_loop(step, state, feed, schedule, checkpoints, curve="mse")
         return []
 
+    observers = Observers(OBSERVERS, config)
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
         start(run, config, images)
-        from dfm_flax.training.writers import open_writers
+        from dfm_flax.training.writers import describe, open_writers
 
         profile = Profile(run.folder, profile_steps) if profile_steps else None
         with contextlib.closing(checkpoints), open_writers(run.folder) as (writer, tensorboard):
-            on_log = _make_on_log(
-                config, figures, rates, model, images, sum(weights.values()), writer, tensorboard
-            )
+            describe(tensorboard, config, state.params)
+
+            def on_log(progress: Progress) -> dict[str, str]:
+                writer.write_scalars(progress.step, _scalars(config, progress, len(images)))
+                operations = (
+                    OPERATIONS
+                    * training.batch_size
+                    * model.num_products(sum(weights.values()), shape)
+                )
+                tensorboard.write_scalars(
+                    progress.step, performance(progress, training.batch_size, operations)
+                )
+                if observers.due(progress.step):
+                    seen = observers(_snapshot(model, progress.state, images))
+                    write_observation(tensorboard, progress.step, seen)
+                psnr = psnr_of_loss(float(progress.metrics["mse"]))
+                return {"loss": f"{progress.metrics['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
+
             begin = time.perf_counter()
             state, _ = train_loop(
                 step,
                 state,
-                images,
+                feed,
                 schedule,
                 checkpoints,
-                names=figures,
+                curve="mse",
                 on_log=on_log,
                 profile=profile,
             )
@@ -156,55 +133,82 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     return [result]
 
 
-def _make_on_log(config, figures, rates, model, images, weights, writer, tensorboard):
-    training = config.training
-    operations = OPERATIONS * training.batch_size * _products(config, weights, images.shape[1:])
+def make_generation_step(
+    model: Generator, config: ConfigDict, learning_rates: dict[str, optax.Schedule]
+) -> Step:
+    """The step of a generator under a config; its state is `initial_state`'s."""
+    optimizer, table_learning_rate = config.optimizer, learning_rates.get("table")
 
-    def on_log(progress: Progress) -> dict[str, str]:
-        values = dict(zip(figures, map(float, progress.losses), strict=True))
-        psnr = psnr_of_loss(values["reconstruction"])
-        steps_left = training.num_steps - progress.step
-        scalars = {
-            **values,
-            "psnr": psnr,
-            "epoch": progress.step * training.batch_size / len(images),
-            **{f"rate/{name}": float(rate(progress.step - 1)) for name, rate in rates.items()},
-            "steps_per_second": progress.steps_per_second,
-            "minutes_left": steps_left / progress.steps_per_second / 60,
-        }
-        writer.write_scalars(progress.step, scalars)
-        tensorboard.write_scalars(
-            progress.step, performance(progress, training.batch_size, operations)
-        )
-        if progress.step % training.images_every == 0:
-            pictures = draw_progress(model, progress.state, images)
-            tensorboard.write_images(progress.step, pictures)
-        return {"loss": f"{values['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
+    def update_table(
+        table: LatentTable, index: jax.Array, gradients: jax.Array, step: jax.Array
+    ) -> LatentTable:
+        assert table_learning_rate is not None
+        return table.update(index, gradients, table_learning_rate(step), optimizer.b1, optimizer.b2)
 
-    return on_log
-
-
-def _products(config: ConfigDict, weights: int, shape: tuple[int, ...]) -> int:
-    """Products of one image: of each weight of the networks, of each coefficient and pixel."""
-    if config.model.name != "dfm":
-        return weights
-    machine = config.model.machine
-    coefficients = machine_weights(
-        machine.depth, machine.width, shape[-1], machine.max_frequencies, machine.additive
+    return make_step(
+        make_loss(LOSSES, model, config),
+        make_grouped_optimizer(optimizer, learning_rates),
+        ema_decay=optimizer.ema_decay,
+        update_table=update_table,
     )
-    return weights + coefficients * (config.training.pixels or math.prod(shape[:2]))
 
 
-def num_weights(params) -> int:
+def initial_state(
+    model: Generator,
+    config: ConfigDict,
+    learning_rates: dict[str, optax.Schedule],
+    shape: ImageShape,
+    num_images: int,
+) -> tuple[TrainState, NDArray[np.uint32]]:
+    """The state at step 0, and the random key of the feed's order; both follow from the seed."""
+    optimizer = make_grouped_optimizer(config.optimizer, learning_rates)
+    latent_size = config.model.latent_size
+
+    def create(rng: jax.Array) -> tuple[TrainState, jax.Array]:
+        init_rng, table_rng, rng = jax.random.split(rng, 3)
+        order_rng, step_rng = jax.random.split(rng)
+        table = None
+        if config.model.latents == "table":
+            variance = config.model.table_variance
+            table = LatentTable.create(table_rng, num_images, latent_size, variance)
+        params = initial_params(model, init_rng, latent_size, shape)
+        averaged = config.optimizer.ema_decay > 0
+        state = TrainState.create(step_rng, params, optimizer, averaged=averaged, table=table)
+        return state, order_rng
+
+    return jax.tree.map(np.array, jax.jit(create)(jax.random.PRNGKey(config.seed)))
+
+
+def make_learning_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
+    """Those of 'decoder', and of 'encoder' or 'table', whichever gives the latents."""
+    num_steps = config.training.num_steps
+    learning_rate = make_schedule(config.optimizer, num_steps)
+    slow = slowed(learning_rate, config.optimizer.latent_ratios, num_steps)
+    return {"decoder": learning_rate, config.model.latents: slow}
+
+
+def _scalars(config: ConfigDict, progress: Progress, num_images: int) -> dict[str, float]:
+    step, training = progress.step, config.training
+    metrics = {name: float(value) for name, value in progress.metrics.items()}
+    learning_rates = make_learning_rates(config)
+    return {
+        **metrics,
+        "psnr": psnr_of_loss(metrics["mse"]),
+        "epoch": step * training.batch_size / num_images,
+        **{f"learning_rate/{name}": float(rate(step - 1)) for name, rate in learning_rates.items()},
+        "steps_per_second": progress.steps_per_second,
+        "minutes_left": (training.num_steps - step) / progress.steps_per_second / 60,
+    }
+
+
+def _size(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def make_rates(config: ConfigDict) -> dict[str, optax.Schedule]:
-    """Learning rates: 'decoder', and 'encoder' or 'table', whichever gives the latents."""
-    steps = config.training.num_steps
-    rate = make_schedule(config.optimizer, steps)
-    slow = slowed(rate, config.optimizer.latent_ratios, steps)
-    return {"decoder": rate, config.model.latents: slow}
+def _snapshot(model: Generator, state: TrainState, images: NDArray[np.uint8]) -> GeneratorSnapshot:
+    """Of a state that is replicated over the devices."""
+    table = None if state.table is None else first_replica(state.table.latents)
+    return GeneratorSnapshot(model, first_replica(state.averaged_params), images, table)
 
 
 def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
@@ -238,30 +242,7 @@ def _facts(images: NDArray[np.uint8]) -> dict:
     return {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
 
 
-def draw_progress(model: ImageGenerator, state: GenerationState, images: NDArray) -> dict:
-    """Pictures for TensorBoard: reconstructions under their originals, and samples.
-
-    Args:
-      state: replicated over the devices.
-    """
-    few = images[:_FITTED]
-    params = first_replica(state.averaged_params)
-    if state.table is None:
-        latents = encode(model, params, few)
-    else:
-        latents = first_replica(state.table.latents)[:_FITTED]
-    height, width = images.shape[1:3]
-    drawn = draw(model, params, latents[:_SHOWN], height, width)
-    pairs = np.concatenate([few[:_SHOWN] / np.float32(255), drawn], axis=2)
-    normal = np.random.default_rng(0).normal(size=(2 * _SHOWN, latents.shape[1]))
-    samples = draw(model, params, latents.mean(0) + latents.std(0) * normal, height, width)
-    return {
-        "reconstructions": image_grid(pairs, columns=4)[None],
-        "samples": image_grid(samples)[None],
-    }
-
-
-def reconstruction_error(model: ImageGenerator, state: GenerationState, images: NDArray) -> float:
+def reconstruction_error(model: Generator, state: TrainState, images: NDArray[np.uint8]) -> float:
     """Mean squared error, for intensities in [0, 1], of reconstructions of the first images."""
     images = images[:_MEASURED]
     if state.table is None:

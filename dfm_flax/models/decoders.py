@@ -12,28 +12,37 @@ from dfm_flax.fourier import FourierMachine, apply_machines, initial_deviations,
 from dfm_flax.models.mlp import Mlp
 
 
-class FourierDecoder(nn.Module):
+class Decoder(nn.Module):
     """Latents to all coefficients of a machine an image, which draws it at any size.
 
     Attributes:
       machine: the structure of the machines.
       hidden, activation: of the perceptron that gives the coefficients, see `Mlp`.
-      variance: of the Gaussian that all its kernels are drawn from; biases start at 0.
-      sane: instead, start around a machine as `FourierMachine` draws it: the perceptron's
-        outputs are coefficients in units of their standard deviations in such a machine, its
-        last biases are drawn from N(0, 1), and `variance` is that of the outputs around them
-        while the last hidden features are of unit scale, as the other layers keep them.
+      variance: see `initialization`.
+      initialization: "gaussian" draws all kernels of the perceptron from a Gaussian of `variance`,
+        and biases start at 0. "centered" starts around a machine as `FourierMachine` draws it: the
+        perceptron's outputs are coefficients in units of their standard deviations in such a
+        machine, its last biases are drawn from N(0, 1), and `variance` is that of the outputs
+        around them while the last hidden features are of unit scale, as the other layers keep
+        them.
     """
 
     machine: FourierMachine
     hidden: Sequence[int]
     activation: str = "relu"
     variance: float = 2e-2
-    sane: bool = False
+    initialization: str = "gaussian"
 
-    def setup(self):
+    def __post_init__(self) -> None:
+        if self.initialization not in ("gaussian", "centered"):
+            raise ValueError(
+                f"initialization={self.initialization!r} is not one of gaussian, centered"
+            )
+        super().__post_init__()
+
+    def setup(self) -> None:
         size = vector_size(self.machine)
-        if self.sane:
+        if self.initialization == "centered":
             self.mlp = Mlp(
                 self.hidden,
                 size,
@@ -64,7 +73,9 @@ class FourierDecoder(nn.Module):
     def coefficients(self, latents: jax.Array) -> jax.Array:
         """Coefficients [B, vector_size(machine)], in the order of `split_vector`."""
         outputs = self.mlp(latents)
-        return outputs * initial_deviations(self.machine) if self.sane else outputs
+        if self.initialization == "centered":
+            return outputs * initial_deviations(self.machine)
+        return outputs
 
 
 class PixelDecoder(nn.Module):
@@ -85,7 +96,7 @@ class PixelDecoder(nn.Module):
         self.mlp = Mlp(self.hidden, self.height * self.width * self.channels, self.activation)
 
     def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
-        """As `FourierDecoder`, but only for the grid that it was made for.
+        """As `Decoder`, but only for the grid that it was made for.
 
         Raises:
           UsageError: another grid is asked for.

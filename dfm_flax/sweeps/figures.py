@@ -28,8 +28,8 @@ _SETTINGS = {"loss_bounds": (0.1, 0.2), "jpeg": True}
 def check_figures(config: ConfigDict) -> None:
     """Raises UsageError for a section `figures` that cannot be drawn of this sweep."""
     figures = config.get("figures", ConfigDict())
-    configs.check(figures, "config.figures", {}, _SETTINGS)
-    if len(figures) and config.get("task") != "compress":
+    configs.check(ConfigDict({**_SETTINGS, **figures}), "config.figures", ConfigDict(_SETTINGS))
+    if len(figures) and config.get("task") != "compression":
         raise UsageError("config.figures: only sweeps of compression have figures")
     if "loss_bounds" in figures:
         bounds = figures.loss_bounds

@@ -7,9 +7,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
-from dfm_flax.runs import Run
+from dfm_flax.runs import Run, read_config, write_config
 from dfm_flax.sweeps.grid import Cell, make_cells, without
 
 
@@ -39,11 +39,9 @@ class Sweep:
         """Raises UsageError, with the difference, if the folder has a sweep of another config."""
         file = self.folder / "sweep.json"
         try:
-            started = configs.from_json(file.read_text())
+            started = read_config(file)
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{file}: cannot be read: {one_line(error)}") from error
         changes = configs.difference(started, self._config)
         if changes:
             raise UsageError(
@@ -66,8 +64,7 @@ class Sweep:
                 f"--workdir {self.folder}: there are cells, but no sweep.json of their sweep; "
                 "restore it, or use another --workdir"
             )
-        with atomic_path(self.folder / "sweep.json") as path:
-            path.write_text(configs.to_json(self._config))
+        write_config(self.folder / "sweep.json", self._config)
         self.check_same()  # another process may have started another sweep at that moment
 
     def results(self, cell: Cell) -> list[dict[str, Any]] | None:

@@ -6,29 +6,21 @@ from collections.abc import Sequence
 import jax
 
 from dfm_flax import config as configs
-from dfm_flax.compression import settings as compression
-from dfm_flax.compression.train import train_side_by_side
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.generation import settings as generation
-from dfm_flax.generation import train as generation_train
 from dfm_flax.runs import Busy
 from dfm_flax.sweeps.folder import Sweep
 from dfm_flax.sweeps.grid import Cell
+from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
-
-_CHECKS = {"compress": compression.check_settings, "generate": generation.check_settings}
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
     """Raises UsageError, naming the cell, for settings that no run can have."""
     for cell in cells:
-        task = cell.config.get("task")
         try:
-            if task not in _CHECKS:
-                raise UsageError(f"config.task={task!r} is not one of {', '.join(_CHECKS)}")
-            _CHECKS[task](cell.config)
+            task_of(cell.config).check(cell.config)
         except UsageError as error:
             raise UsageError(f"cell {cell.name}: {error}") from error
 
@@ -67,12 +59,11 @@ def group_cells(sweep: Sweep, cells: Sequence[Cell], most: int) -> list[list[Cel
 
 
 def _what_must_agree(sweep: Sweep, cell: Cell) -> tuple:
-    if cell.config.task != "compress":
+    may_differ = task_of(cell.config).may_differ
+    if not may_differ:
         return (cell.index,)
     shapes = {
-        key: value
-        for key, value in configs.flatten(cell.config).items()
-        if key not in compression.MAY_DIFFER
+        key: value for key, value in configs.flatten(cell.config).items() if key not in may_differ
     }
     step = Checkpoints(sweep.run_of(cell).checkpoints, read_only=True).newest_step()
     return (step, *shapes.items())
@@ -115,8 +106,4 @@ def _run_group(sweep: Sweep, cells: list[Cell]) -> dict[str, str]:
 
 def _train(sweep: Sweep, cells: list[Cell]) -> None:
     folders = [sweep.run_of(cell).folder for cell in cells]
-    if cells[0].config.task == "compress":
-        train_side_by_side([cell.config for cell in cells], folders)
-    else:
-        (cell,), (folder,) = cells, folders
-        generation_train.train(cell.config, folder)
+    task_of(cells[0].config).train_together([cell.config for cell in cells], folders)

@@ -18,7 +18,8 @@ from dfm_flax.errors import DfmError, UsageError, one_line
 
 log = logging.getLogger(__name__)
 
-History = list[tuple[int, list[float]]]  # (step, mean loss of each model since the entry before)
+# The training curve: (step, mean of a metric of each model since the entry before).
+History = list[tuple[int, list[float]]]
 
 
 class Checkpoints:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,11 +17,10 @@ from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
-from dfm_flax.training.step import first_replica, make_train_steps, replicate
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import Step, first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
-
-_State = TypeVar("_State", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -70,47 +69,49 @@ class Progress:
 
     Attributes:
       step: steps done.
-      losses: means since the last call, of each model or figure.
+      metrics: means since the last call, by name; "loss" among them. Each is one number, or of
+        many models trained at once one for each.
       steps_per_second: since the last call.
       seconds: since the last call, by what they were spent on: steps, log and checkpoint.
       state: replicated over the devices; the next dispatch takes its memory away.
     """
 
     step: int
-    losses: np.ndarray
+    metrics: Mapping[str, np.ndarray]
     steps_per_second: float
     seconds: Mapping[str, float]
     state: Any
 
 
 def train(
-    step,
-    state: _State,
-    data: Any,
+    step: Step,
+    state: TrainState,
+    feed: Any,
     schedule: Schedule,
     checkpoints: Checkpoints | SideBySide,
     *,
-    names: Sequence[str],
+    names: Sequence[str] = (),
+    curve: str = "loss",
     on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
     profile: Profile | None = None,
-) -> tuple[_State, History]:
+) -> tuple[TrainState, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
 
     In a run of several processes all call this, and take the same steps; process 0 alone
     restores, saves and logs. They have parted when it returns.
 
     Args:
-      step: `training.step.StepFn`: one model with the figures of its loss, or many models
-        with a loss each.
-      state: the initial state, one replica; a `TrainState` or another with `step` and `params`.
-      data: whatever `step` takes, one replica.
-      names: of the models or figures, for messages; what the step returns is [len(names)].
+      step: of one model, or of many at once (`training.step.over_machines`).
+      state: the initial state, one replica.
+      feed: what `step` draws its batches from, one replica; see `training.feed.Feed`.
+      names: of many models trained at once, for messages.
+      curve: the metric that the training curve is made of.
       on_log: called by process 0 after each dispatch; what it returns is shown in the
         progress bar.
       profile: of process 0, if one is wanted.
 
     Returns:
-      The final state as NumPy arrays, and the curve: in process 0 from the first step on.
+      The final state as NumPy arrays, and the training curve: in process 0 from the first step on.
 
     Raises:
       DfmError: a loss or a parameter became infinite or NaN. The last good checkpoint stays.
@@ -123,9 +124,9 @@ def train(
         cluster.part()
         return state, history
     train_steps = make_train_steps(step)
-    state, data = replicate(state), replicate(data)
+    state, feed = replicate(state), replicate(feed)
     if cluster.num_processes() > 1:
-        state, *_ = train_steps(state, data, np.int32(0))  # compiles, before they meet
+        state, *_ = train_steps(state, feed, np.int32(0))  # compiles, before they meet
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
         total=schedule.num_steps,
@@ -141,14 +142,14 @@ def train(
             if profile is not None:
                 profile.before_dispatch(done)
             with _timed(spent, "steps"):
-                state, losses, first_bad, finite = train_steps(state, data, np.int32(count))
-                losses = np.asarray(losses)
+                state, means, first_bad, finite = train_steps(state, feed, np.int32(count))
+                metrics = {name: np.asarray(mean) for name, mean in means.items()}
             done += count
             _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
             if not writes:
                 continue
-            history.append((done, [float(loss) for loss in losses]))
-            progress = Progress(done, losses, count / spent["steps"], spent.copy(), state)
+            progress = Progress(done, metrics, count / spent["steps"], spent.copy(), state)
+            history.append((done, np.atleast_1d(metrics[curve]).tolist()))
             spent = dict.fromkeys(spent, 0.0)
             with _timed(spent, "log"):
                 bar.set_postfix(on_log(progress), refresh=False)
@@ -182,7 +183,7 @@ def _agreed(request: signal.Signals | None) -> signal.Signals | None:
     return signal.Signals(number) if number else None
 
 
-def _resume(state: _State, checkpoints: Checkpoints | SideBySide) -> tuple[_State, History]:
+def _resume(state: TrainState, checkpoints: Checkpoints | SideBySide) -> tuple[TrainState, History]:
     """All processes go on from what process 0 finds, though they may see other files."""
     history: History = []
     if cluster.is_writer() and (restored := checkpoints.restore_newest(state)):
@@ -192,7 +193,11 @@ def _resume(state: _State, checkpoints: Checkpoints | SideBySide) -> tuple[_Stat
 
 
 def _check_finite(
-    first_bad, finite: bool, done: int, names, checkpoints: Checkpoints | SideBySide
+    first_bad: np.ndarray,
+    finite: bool,
+    done: int,
+    names: Sequence[str],
+    checkpoints: Checkpoints | SideBySide,
 ) -> None:
     if finite and (first_bad < 0).all():
         return
@@ -200,9 +205,13 @@ def _check_finite(
         checkpoints.wait()
     cluster.part()
     bad = [
-        f"{name} at step {step}" for name, step in zip(names, first_bad, strict=True) if step >= 0
+        f"{name} at step {step}"
+        for name, step in zip(
+            [f"loss of {name}" for name in names] or ["loss"], np.atleast_1d(first_bad), strict=True
+        )
+        if step >= 0
     ]
-    what = f"loss of {', '.join(bad)}" if bad else f"a weight at or before step {done}"
+    what = ", ".join(bad) or f"a weight at or before step {done}"
     kept = checkpoints.newest_step() if cluster.is_writer() else None
     kept_text = (
         "no checkpoint was due yet" if kept is None else f"the checkpoint of step {kept} is kept"

@@ -24,16 +24,41 @@ class TrainState:
       rng: raw random key, uint32 [2]. Saved as plain numbers.
       params: the model's variables.
       opt_state: the optimizer's state.
+      ema: exponential moving average of `params`; None without.
+      table: learned latents of all images (`training.table.LatentTable`); None without.
     """
 
     step: jax.Array
     rng: jax.Array
     params: Any
     opt_state: optax.OptState
+    ema: Any = None
+    table: Any = None
 
     @classmethod
-    def create(cls, rng, params, optimizer: optax.GradientTransformation) -> "TrainState":
-        return cls(jnp.zeros((), jnp.int32), rng, params, optimizer.init(params))
+    def create(
+        cls,
+        rng: jax.Array,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        *,
+        averaged: bool = False,
+        table: Any = None,
+    ) -> "TrainState":
+        """The state at step 0; `averaged` says whether it has an average of the parameters."""
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            rng=rng,
+            params=params,
+            opt_state=optimizer.init(params),
+            ema=params if averaged else None,
+            table=table,
+        )
+
+    @property
+    def averaged_params(self) -> Any:
+        """The parameters to use when trained: their average, where there is one."""
+        return self.params if self.ema is None else self.ema
 
     @classmethod
     def of_machines(cls) -> "TrainState":

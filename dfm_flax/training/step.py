@@ -10,69 +10,114 @@ import numpy as np
 import optax
 
 from dfm_flax.errors import UsageError
+from dfm_flax.training.feed import Feed
+from dfm_flax.training.losses import Loss, Metrics
 from dfm_flax.training.state import TrainState
+from dfm_flax.training.table import LatentTable
 
 DEVICES = "devices"  # the name of the pmap axis
 
-LossFn = Callable[
-    [Any, Any, jax.Array], jax.Array
-]  # (params, data, rng) -> loss of this device's shard
-# Of a TrainState, or another state with `step` and `params`.
-StepFn = Callable[[Any, Any], tuple[Any, jax.Array]]
+# (state, feed) -> (state, metrics), on one device's shard of the batch.
+Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+# (table, indices of the batch [B], gradients of its latents [B, L], step) -> table
+UpdateTable = Callable[[LatentTable, jax.Array, jax.Array, jax.Array], LatentTable]
 
 
-def make_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> StepFn:
-    """One step of one model on this device's shard of the batch.
+def make_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema_decay: float = 0.0,
+    update_table: UpdateTable | None = None,
+) -> Step:
+    """One step of one model: draws a batch, works on this device's shard of it, and agrees.
 
-    `loss_fn` gets the same `rng` on all devices and takes its own part of the batch by
-    `shard`; losses and gradients are averaged over the devices.
+    All devices give the loss the same key; loss, metrics and gradients are averaged over them.
+
+    Args:
+      ema_decay: of the average of the parameters, if the state has one, which is shorter in the
+        first steps: the average forgets at least 1 part in 10 + step / 10.
+      update_table: the optimizer of the state's table, if it has one. What the feed draws then
+        has `index` [B], and the batch `latents`, which the step fills with those rows.
     """
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def step(state: TrainState, data) -> tuple[TrainState, jax.Array]:
+    def step(state: TrainState, feed: Feed) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(state.rng, state.step)
-        loss, gradients = jax.value_and_grad(loss_fn)(state.params, data, rng)
-        loss, gradients = jax.lax.pmean((loss, gradients), DEVICES)
+        drawn = feed.draw(rng, state.step)
+        own = jax.tree.map(shard, drawn)
+        batch = feed.at(own)
+
+        def of(params: Any, latents: jax.Array | None) -> tuple[jax.Array, Metrics]:
+            filled = batch if latents is None else batch.replace(latents=latents)
+            return loss(params, filled, rng)
+
+        latents = None if state.table is None else state.table.latents[own.index]
+        (value, metrics), (gradients, latent_gradients) = jax.value_and_grad(
+            of, argnums=(0, 1), has_aux=True
+        )(state.params, latents)
+        metrics, gradients = jax.lax.pmean(({"loss": value, **metrics}, gradients), DEVICES)
         updates, opt_state = optimizer.update(
             gradients, state.opt_state, state.params, step=state.step
         )
         params = optax.apply_updates(state.params, updates)
-        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
-        return state, loss
+        ema, table = state.ema, state.table
+        if ema is not None:
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema = optax.incremental_update(params, ema, 1 - decay)
+        if table is not None:
+            assert update_table is not None
+            table = update_table(table, drawn.index, gather_gradients(latent_gradients), state.step)
+        state = dataclasses.replace(
+            state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema, table=table
+        )
+        return state, metrics
 
     return step
 
 
-def over_machines(step: StepFn) -> StepFn:
-    """The same step for many models at once: all of the state but `step`, and the data, stacked."""
+def gather_gradients(gradients: jax.Array) -> jax.Array:
+    """The gradients [B, L] of the whole batch's mean loss, from those of each device's shard.
+
+    All devices get all of them, so their tables stay equal.
+    """
+    gathered = jax.lax.all_gather(gradients, DEVICES, tiled=True)
+    return gathered / jax.lax.axis_size(DEVICES)
+
+
+def over_machines(step: Step) -> Step:
+    """The same step for many models at once: all of the state but `step`, and the feed, stacked."""
     axes = TrainState.of_machines()
     return jax.vmap(step, in_axes=(axes, 0), out_axes=(axes, 0))
 
 
-def make_train_steps(step: StepFn):
+def make_train_steps(step: Step) -> Callable[..., Any]:
     """Many steps a dispatch, on all local devices.
 
-    Returns a function of (state, data, num_steps): state (donated) and data replicated over
+    Returns a function of (state, feed, num_steps): state (donated) and feed replicated over
     the devices, `num_steps` an int32 that may change from call to call without compiling
-    again. It returns the new state, the mean loss of those steps, the first step whose loss
-    is not finite (-1 if there is none), both shaped like the loss, and whether all
-    parameters are finite.
+    again. It returns the new state, the mean metrics of those steps, the first step whose loss
+    is not finite (-1 if there is none), shaped like the loss, and whether all parameters are
+    finite.
     """
 
-    def train_steps(state: TrainState, data, num_steps):
+    def train_steps(state: TrainState, feed: Any, num_steps: jax.Array) -> tuple[Any, ...]:
         start = state.step
 
-        def body(i, carry):
-            state, total, first_bad = carry
-            state, loss = step(state, data)
-            first_bad = jnp.where((first_bad < 0) & ~jnp.isfinite(loss), start + i, first_bad)
-            return state, total + loss, first_bad
+        def body(i: jax.Array, carry: Any) -> Any:
+            state, totals, first_bad = carry
+            state, metrics = step(state, feed)
+            is_new = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
+            first_bad = jnp.where(is_new, start + i, first_bad)
+            return state, jax.tree.map(jnp.add, totals, metrics), first_bad
 
-        loss = jax.eval_shape(lambda: step(state, data)[1])
-        init = state, jnp.zeros(loss.shape, loss.dtype), jnp.full(loss.shape, -1, jnp.int32)
-        state, total, first_bad = jax.lax.fori_loop(0, num_steps, body, init)
+        shapes = jax.eval_shape(lambda: step(state, feed)[1])
+        totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        init = state, totals, jnp.full(shapes["loss"].shape, -1, jnp.int32)
+        state, totals, first_bad = jax.lax.fori_loop(0, num_steps, body, init)
         finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)])
-        return state, total / num_steps, first_bad, finite.all()
+        means = jax.tree.map(lambda total: total / num_steps, totals)
+        return state, means, first_bad, finite.all()
 
     return jax.pmap(
         train_steps,
@@ -81,6 +126,15 @@ def make_train_steps(step: StepFn):
         out_axes=(0, None, None, None),
         donate_argnums=0,
     )
+
+
+def make_one_step(step: Step) -> Callable[..., Any]:
+    """A step a dispatch, on the first device: a function of (state, feed), both replicated to it.
+
+    On CPUs, XLA runs convolutions many times slower inside of a loop.
+    """
+    first = jax.local_devices()[:1]
+    return jax.pmap(step, axis_name=DEVICES, out_axes=(0, None), donate_argnums=0, devices=first)
 
 
 def shard(batch: jax.Array) -> jax.Array:
@@ -100,13 +154,14 @@ def check_divides(batch_size: int, num_devices: int) -> None:
         )
 
 
-def replicate(tree):
-    """Copies a pytree to all local devices, with a leading device axis."""
-    copy = jax.pmap(lambda _, tree: tree, axis_name=DEVICES, in_axes=(0, None))
-    return copy(np.arange(jax.local_device_count()), tree)
+def replicate(tree: Any, num_devices: int | None = None) -> Any:
+    """Copies a pytree to the first `num_devices` local devices, or all, with a leading axis."""
+    devices = jax.local_devices()[:num_devices]
+    copy = jax.pmap(lambda _, tree: tree, axis_name=DEVICES, in_axes=(0, None), devices=devices)
+    return copy(np.arange(len(devices)), tree)
 
 
-def first_replica(tree):
+def first_replica(tree: Any) -> Any:
     """A replicated pytree as NumPy arrays, read from the first device only."""
     # A copy: the CPU backend would hand out a view of memory that the next step overwrites.
     return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data[0]), tree)

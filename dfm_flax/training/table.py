@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import psutil
 
 from dfm_flax.errors import UsageError
-from dfm_flax.training.step import DEVICES
 
 
 @flax.struct.dataclass
@@ -77,15 +76,6 @@ class LatentTable:
             self.nu.at[index].set(nu),
             self.updates.at[index].set(count),
         )
-
-
-def gather_gradients(gradients: jax.Array) -> jax.Array:
-    """The gradients [B, L] of the whole batch's mean loss, from those of each device's shard.
-
-    All devices get all of them, so their tables stay equal.
-    """
-    gathered = jax.lax.all_gather(gradients, DEVICES, tiled=True)
-    return gathered / jax.lax.axis_size(DEVICES)
 
 
 def check_memory(num: int, latent_size: int) -> None:

@@ -6,13 +6,17 @@ clu needs TensorFlow, which takes seconds to import: import this file only to tr
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from dfm_flax import tensorflow_log
+from dfm_flax.config import flatten
 from dfm_flax.errors import DfmError, one_line
 
 tensorflow_log.silence()
 
-from clu import asynclib, metric_writers  # noqa: E402
+from clu import asynclib, metric_writers, parameter_overview  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -39,3 +43,12 @@ def open_writers(
             f"{folder}: TensorBoard's files cannot be written ({one_line(error)[:300]}); "
             "the checkpoints are kept. When that is cured, the same command goes on"
         ) from error
+
+
+def describe(writer: metric_writers.MetricWriter, config: ConfigDict, params: Any) -> None:
+    """Writes the hyperparameters of a run and a table of its parameters."""
+    flat = flatten(config)
+    plain = {key: v if isinstance(v, int | float | str) else str(v) for key, v in flat.items()}
+    writer.write_hparams(plain)
+    overview = parameter_overview.get_parameter_overview(params)
+    writer.write_texts(0, {"parameters": "\n".join(f"    {line}" for line in overview.split("\n"))})

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import hashlib
 import struct
 import zlib
@@ -13,6 +14,7 @@ from dfm_flax.codec import container
 from dfm_flax.codec.container import MAGIC, from_bytes, read, to_bytes, write
 from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
+from dfm_flax.fourier import Additive
 from dfm_flax.models.rendering import render
 
 FIELDS = ("depth", "widths", "channels", "residual", "extent")
@@ -87,7 +89,12 @@ HOSTILE = {
     "width of millions": (12, b"\xff\xff\x7f", 1, "1 to 1024 features, not 2097151"),
     "width 0": (12, b"\x00", 1, "1 to 1024 features"),
     "width 1000": (12, b"\xe8\x07", 1, "asks for more than"),
-    "all frequencies of 1000 arguments": (7, b"\x01\x08\xff\xff\xff\xe8\x07", 6, "asks for more"),
+    "all frequencies of 1000 arguments": (
+        7,
+        b"\x01\x08\xff\xff\xff\xe8\x07",
+        6,
+        "too many to count",
+    ),
     "extent nan": (13, struct.pack("<f", np.nan), None, "extent"),
     "extent 10^30": (13, struct.pack("<f", 1e30), None, "extent"),
     "unknown shape": (7, b"\xf9", None, "entropy model is unknown"),
@@ -138,6 +145,23 @@ def test_every_truncation_and_flipped_bit_is_noticed(quantized):
 def test_limits_hold_for_writing(quantized):
     with pytest.raises(ValueError, match="no pixels, or more"):
         to_bytes(quantized("best", height=10**5, width=10**5))
+
+
+class Unwritten(Additive):
+    """A basis that the format does not know."""
+
+    code = None
+
+
+def test_a_basis_without_a_code_cannot_be_written(quantized, tmp_path):
+    image = quantized("best")
+    for basis, reason in ((Unwritten(8), "has no code"), (Additive(256), "end at 255")):
+        machine = image.machine.clone(basis=(basis, Additive(1), Additive(1)))
+        with pytest.raises(UsageError, match=reason) as raised:
+            write(tmp_path / "a.dfm", dataclasses.replace(image, machine=machine))
+        assert str(raised.value).startswith(f"cannot write {tmp_path / 'a.dfm'}: no file can hold")
+        assert "\n" not in str(raised.value)
+        assert not (tmp_path / "a.dfm").exists()
 
 
 @settings(max_examples=100, deadline=None)

@@ -8,9 +8,9 @@ from dfm_flax.fourier import num_weights
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("num_bytes", [600, 3_000, 12_000, 100_000])
 def test_the_machine_fits_the_file(num_bytes, channels):
-    model = plan(num_bytes, channels, 1_000).model
+    model = plan(num_bytes, channels, 1_000).model.machine
     weights, wider = (
-        num_weights(model.depth, width, channels, model.max_frequencies, model.additive)
+        num_weights(model.depth, width, channels, model.basis, model.max_frequencies)
         for width in (model.width, [width + 1 for width in model.width])
     )
     assert weights * BITS_PER_WEIGHT <= weight_bits(num_bytes) < 8 * num_bytes
@@ -27,7 +27,7 @@ def test_too_small_files(num_bytes):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_smallest_files(channels):
     smallest = min_bytes(channels)
-    assert plan(smallest, channels, 1_000).model.width[2] == MIN_WIDTH
+    assert plan(smallest, channels, 1_000).model.machine.width[2] == MIN_WIDTH
     with pytest.raises(UsageError, match="holds no machine"):
         plan(smallest - 2, channels, 1_000)
 

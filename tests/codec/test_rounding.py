@@ -10,7 +10,7 @@ from dfm_flax.fourier import FourierMachine
 from dfm_flax.models.rendering import render
 
 MACHINE = FourierMachine(
-    depth=3, width=8, max_frequencies=(4, 1, 1), additive=True, normalize=True, residual=False,
+    depth=3, width=8, basis="additive", max_frequencies=(4, 1, 1), normalize=True, residual=False,
     variances=(0.3, 0.06, 0.05), extent=0.7,
 )  # fmt: skip
 

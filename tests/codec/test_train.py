@@ -21,7 +21,7 @@ def images():
 
 def small():
     config = plan(600, 3, 250)
-    config.model.update({"depth": 2, "width": (4,)})
+    config.model.machine.update({"depth": 2, "width": (4,)})
     config.optimizer.name = "adam"  # compiles faster
     config.training.batch_size = 64
     return config
@@ -30,7 +30,7 @@ def small():
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, images, monkeypatch):
     config = small()
-    arguments = config, make_machine(config, 3), images, [900.0, 1_200.0]
+    arguments = config, make_machine(config.model.machine, 3), images, [900.0, 1_200.0]
     whole = train(*arguments, tmp_path / "whole")
     stops = iter([None, signal.SIGINT])  # after the first of two dispatches under noise
     with monkeypatch.context() as patched:

@@ -8,7 +8,6 @@ import pytest
 
 from dfm_flax.compression import train as compress
 from dfm_flax.config import load_config, override
-from dfm_flax.errors import UsageError
 
 
 def config(tiny, *changes, base="configs/compress.py"):
@@ -107,13 +106,6 @@ def test_images_of_odd_shapes(tiny, tmp_path, shape):
     with PIL.Image.open(tmp_path / "run" / "reconstructions" / "odd_seed0.png") as picture:
         assert picture.size == (shape[1], shape[0])
         assert picture.mode == ("L" if len(shape) == 2 else "RGB")
-
-
-def test_sampling_without_sense():
-    with pytest.raises(UsageError, match="not one of uniform, stratified"):
-        compress.reconstruction_loss(None, 64, "stratfied")
-    with pytest.raises(UsageError, match="at most 46340"):
-        compress.reconstruction_loss(None, 100_000, "stratified")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -14,27 +15,24 @@ from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation import evaluate
-from dfm_flax.evaluation.evaluate import Options
 from dfm_flax.evaluation.extractor import FeatureExtractor
-from dfm_flax.generation import sampling
 from dfm_flax.generation import train as generate
-from dfm_flax.generation.model import ImageShape, make_generator
+from dfm_flax.generation.generator import ImageShape, make_generator
+from dfm_flax.generation.sampling import TrainedGenerator, load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import Checkpoints
-from dfm_flax.training.optimizers import make_grouped_optimizer
 
 
 def make_run(folder, variant, *assignments):
     """A run of a generator that has not been trained at all, with the checkpoint of step 0."""
-    config = configs.load_config(f"configs/digits.py:{variant}")
+    config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
     images = generate.open_images(run, config)
-    generate.start(run, config, images)
     shape = ImageShape(*images.shape[1:])
-    model = make_generator(config.model, shape, "")
-    optimizer = make_grouped_optimizer(config.optimizer, generate.make_rates(config))
-    state = generate.initial_state(model, optimizer, config, shape, len(images))
+    model = make_generator(config, shape)
+    learning_rates = generate.make_learning_rates(config)
+    state, _ = generate.initial_state(model, config, learning_rates, shape, len(images))
     generate.start(run, config, images)
     save(run, state)
     return run, state
@@ -85,18 +83,21 @@ def untrained_classifier(monkeypatch):
 
 @pytest.fixture
 def options(tmp_path):
-    return Options(num=100, priors=("normal", "gaussian"), cache=tmp_path)
+    return {"num": 100, "priors": ("normal", "gaussian"), "cache": tmp_path}
 
 
 def test_a_perfect_generator(runs, simple_features, options, monkeypatch):
     """It reconstructs without error, and its samples are real images: memorized ones."""
     run, _ = runs[0]
-    generator = sampling.load_generator(run.folder)
+    generator = load_generator(run.folder)
     real = generator.images / np.float32(255)
-    monkeypatch.setattr(sampling, "reconstruct", lambda generator, images: images)
-    monkeypatch.setattr(sampling, "reconstruct_training", lambda generator, index: real[index])
-    monkeypatch.setattr(sampling, "sample", lambda generator, num, prior, seed: real[:num])
-    (result,) = evaluate.evaluate([run.folder], options)
+    for method, instead in {
+        "reconstruct": lambda self, images: images,
+        "reconstruct_training": lambda self, index: real[index],
+        "sample": lambda self, num, prior, seed: real[:num],
+    }.items():
+        monkeypatch.setattr(TrainedGenerator, method, instead)
+    (result,) = evaluate.evaluate([run.folder], **options)
     sets = result["sets"]
     assert sets["reconstructions"] == sets["real"]
     assert sets["samples_normal"] == sets["samples_gaussian"]
@@ -112,15 +113,15 @@ def test_a_perfect_generator(runs, simple_features, options, monkeypatch):
 
 def test_errors_of_a_known_size(runs, simple_features, options, monkeypatch):
     run, _ = runs[0]
-    generator = sampling.load_generator(run.folder)
+    generator = load_generator(run.folder)
     off = 51 / 255  # and clipped nowhere, as images are made to lie below
     images = generator.images // 2 / np.float32(255)
 
-    def too_bright(generator, index):
+    def too_bright(self, index):
         return images[index] + np.float32(off)
 
-    monkeypatch.setattr(sampling, "reconstruct_training", too_bright)
-    (result,) = evaluate.evaluate([run.folder], options)
+    monkeypatch.setattr(TrainedGenerator, "reconstruct_training", too_bright)
+    (result,) = evaluate.evaluate([run.folder], **options)
     others = np.random.default_rng(0).permutation(len(images))[100:200]
     expected = np.mean((images[others] + off - generator.images[others] / 255) ** 2)
     assert result["reconstruction"]["training"]["mse"] == pytest.approx(expected, rel=1e-5)
@@ -138,21 +139,66 @@ def test_a_set_without_a_test_split(runs, simple_features, options, monkeypatch,
 
     monkeypatch.setattr(evaluate, "load_image_set", only_train)
     with pytest.raises(UsageError, match=r"no split 'test' \(.* --features inception does not"):
-        evaluate.evaluate([run.folder], options)
+        evaluate.evaluate([run.folder], **options)
     extractor = evaluate.classifier_features()
     monkeypatch.setattr(evaluate, "_extractor", lambda *arguments: extractor)
-    (result,) = evaluate.evaluate([run.folder], options)
+    (result,) = evaluate.evaluate([run.folder], **options)
     assert list(result["reconstruction"]) == ["training"]
     assert "no error of held-out images: no split 'test'" in caplog.text
     (run.folder / "evaluation.json").unlink()
 
 
+def test_a_picture_that_fails_costs_no_metric(runs, simple_features, options, monkeypatch, caplog):
+    """Each kind of failure: a place that cannot be written, and whatever Matplotlib raises."""
+    run, _ = runs[0]
+    shutil.rmtree(run.folder / "figures", ignore_errors=True)
+    (run.folder / "figures").write_text("no folder")
+    (result,) = evaluate.evaluate([run.folder], **options)
+    (run.folder / "figures").unlink()
+    assert json.loads((run.folder / "evaluation.json").read_text()) == {"classifier": result}
+    assert "neighbors_normal_classifier.png: cannot write" in caplog.text
+
+    def fails(file, *arguments, **options):
+        assert (run.folder / "evaluation.json").is_file()
+        raise RuntimeError("Failed to process string with tex\nbecause latex could not be found")
+
+    (run.folder / "evaluation.json").unlink()
+    monkeypatch.setattr("dfm_flax.figures.neighbors.neighbors_figure", fails)
+    caplog.clear()
+    assert evaluate.evaluate([run.folder], **options) == [result]
+    lines = [record.message for record in caplog.records if "dfm_flax" in record.name]
+    assert [line.split(": ")[0].rpartition("/")[2] for line in lines] == [
+        "neighbors_normal_classifier.png",
+        "neighbors_gaussian_classifier.png",
+    ]
+    assert lines[0].endswith("Failed to process string with tex because latex could not be found")
+    (run.folder / "evaluation.json").unlink()
+
+
+def test_one_folder_and_a_prior_by_import_path(runs, simple_features, options, monkeypatch):
+    """The folder need not stand in a list; the picture's name is one that files may have."""
+    run, _ = runs[0]
+    name = "dfm_flax.generation.priors.normal:Normal"
+    (result,) = evaluate.evaluate(str(run.folder), **options | {"priors": ["normal", name]})
+    assert result["sets"][f"samples_{name}"] == result["sets"]["samples_normal"]
+    file = "neighbors_dfm_flax.generation.priors.normal.Normal_classifier.png"
+    assert (run.folder / "figures" / file).is_file()
+    (run.folder / "evaluation.json").unlink()
+
+
+def test_no_bar_without_a_terminal(runs, simple_features, options, capsys):
+    run, _ = runs[0]
+    evaluate.evaluate(run.folder, **options)
+    assert capsys.readouterr().err == ""
+    (run.folder / "evaluation.json").unlink()
+
+
 def test_interpolations_are_half_way(runs):
-    generator = sampling.load_generator(runs[0][0].folder)
+    generator = load_generator(runs[0][0].folder)
     first, second = np.array([3, 8]), np.array([5, 1])
     images = evaluate._midpoints(generator, first, second)
     for image, a, b in zip(images, first, second, strict=True):
-        np.testing.assert_allclose(image, sampling.interpolate(generator, a, b, 3)[1], atol=1e-5)
+        np.testing.assert_allclose(image, generator.interpolate(a, b, 3)[1], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -210,20 +256,23 @@ def test_the_command_on_two_runs(runs, untrained_classifier, tmp_path, capsys, m
 def test_runs_on_different_images(runs, tmp_path, options):
     other, _ = make_run(tmp_path / "other", "autoencoder")
     with pytest.raises(UsageError, match="trained on different images"):
-        evaluate.evaluate([runs[0][0].folder, other.folder], options)
+        evaluate.evaluate([runs[0][0].folder, other.folder], **options)
 
 
 def test_a_run_of_compression(tiny, tmp_path, options):
-    config = configs.load_config("configs/compress.py")
+    config = configs.load_config("compress")
     Run(tmp_path).write_config(config)
     with pytest.raises(UsageError, match="not of a generator"):
-        evaluate.evaluate([tmp_path], options)
+        evaluate.evaluate([tmp_path], **options)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--prior", "gauss"], "--prior 'gauss' is not one of normal, gaussian, gmm"),
+        (
+            ["--prior", "gauss"],
+            "prior 'gauss' is not one of gaussian, gmm, normal, standard_normal",
+        ),
         (["--num=19"], "--num 19: at least 20"),
         (["--features=vgg"], "--features 'vgg' is not one of classifier, inception"),
         (["--inception-weights=x"], "--inception-weights goes with --features inception"),
@@ -242,5 +291,5 @@ def test_a_damaged_evaluation(runs, simple_features, options):
     for content in ("{", "[1]"):
         file.write_text(content)
         with pytest.raises(UsageError, match=r"evaluation.json: cannot be read, delete it"):
-            evaluate.evaluate([runs[0][0].folder], options)
+            evaluate.evaluate([runs[0][0].folder], **options)
     file.unlink()

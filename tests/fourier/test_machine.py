@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfm_flax.fourier import FourierLayer, FourierMachine, fourier_series, num_weights, widest
+from dfm_flax.fourier import (
+    BASES,
+    FourierLayer,
+    FourierMachine,
+    fourier_series,
+    num_weights,
+    widest,
+)
 from dfm_flax.fourier.machine import per_layer
 
 
@@ -18,22 +25,22 @@ def size(params):
 def test_weights_are_counted_exactly(depth, width, channels, max_frequencies):
     machine = FourierMachine(depth, width, channels, max_frequencies=max_frequencies)
     params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))
-    assert size(params) == num_weights(depth, width, channels, max_frequencies)
+    assert size(params) == num_weights(depth, width, channels, max_frequencies=max_frequencies)
 
 
 def test_weights_of_an_additive_machine_are_counted_exactly():
-    machine = FourierMachine(5, 7, max_frequencies=(8, 1, 2), additive=True)
+    machine = FourierMachine(5, 7, 3, "additive", (8, 1, 2))
     params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))
-    assert size(params) == num_weights(5, 7, 3, (8, 1, 2), additive=True)
+    assert size(params) == num_weights(5, 7, 3, "additive", (8, 1, 2))
     assert size(params) == 33 * 7 + 3 * 15 * 7 + 29 * 3
 
 
 def test_each_layer_can_have_its_own_width():
-    machine = FourierMachine(4, (7, 5, 2), max_frequencies=(8, 1, 2), additive=True)
+    machine = FourierMachine(4, (7, 5, 2), 3, "additive", (8, 1, 2))
     params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
     shapes = [params[f"layer_{i}"]["coefficients"].shape for i in range(4)]
     assert shapes == [(33, 7), (15, 5), (11, 2), (9, 3)]
-    assert size(params) == num_weights(4, (7, 5, 2), 3, (8, 1, 2), additive=True)
+    assert size(params) == num_weights(4, (7, 5, 2), 3, "additive", (8, 1, 2))
 
 
 def test_the_count_of_the_thesis_without_the_idle_sine():
@@ -49,10 +56,10 @@ def test_coefficients_have_the_variance_asked_for():
     assert abs(coefficients.mean()) < 3 * (4e-4 / coefficients.size) ** 0.5
 
 
-@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize("name", BASES.names())
 @pytest.mark.parametrize(("m", "max_frequency"), [(2, 8), (7, 1)])
-def test_normalized_outputs_have_the_variance_asked_for(additive, m, max_frequency):
-    layer = FourierLayer(500, max_frequency, 0.3, additive=additive, normalize=True)
+def test_normalized_outputs_have_the_variance_asked_for(name, m, max_frequency):
+    layer = FourierLayer(500, BASES.get(name)(max_frequency), 0.3, normalize=True)
     x = jax.random.uniform(jax.random.PRNGKey(1), (500, m))
     y = layer.apply(layer.init(jax.random.PRNGKey(0), x), x)
     assert y.var() == pytest.approx(0.3, rel=0.1)
@@ -100,10 +107,10 @@ def test_settings_that_do_not_fit_are_refused(setting, depth):
         per_layer(setting, depth)
 
 
-@pytest.mark.parametrize("additive", [False, True])
-def test_widest_is_the_last_that_fits(additive):
-    width = widest(3_500, 6, 3, (2, 1, 1), additive)
-    sizes = [num_weights(6, w, 3, (2, 1, 1), additive) for w in (width, width + 1)]
+@pytest.mark.parametrize("name", BASES.names())
+def test_widest_is_the_last_that_fits(name):
+    width = widest(3_500, 6, 3, name, (2, 1, 1))
+    sizes = [num_weights(6, w, 3, name, (2, 1, 1)) for w in (width, width + 1)]
     assert sizes[0] <= 3_500 < sizes[1]
     with pytest.raises(ValueError, match="no machine of depth 6 has only 20 weights"):
         widest(20, 6)
@@ -133,4 +140,4 @@ def test_machines_that_make_no_sense_are_refused_when_made(settings, message):
 
 
 def test_a_wide_additive_machine_is_no_problem():
-    FourierMachine(depth=3, width=200, additive=True)
+    FourierMachine(depth=3, width=200, basis="additive")

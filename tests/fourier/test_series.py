@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from dfm_flax.fourier import (
+    BASES,
+    Additive,
+    Full,
     additive_fourier_series,
-    additive_frequencies,
     fourier_series,
-    frequencies,
-    num_additive_coefficients,
-    num_coefficients,
 )
 from dfm_flax.fourier.series import by_xla, evaluation
 
@@ -56,7 +55,7 @@ def relative_error(value, reference):
 def example(m, max_frequency, positions=50, n=3):
     rng = np.random.default_rng(m)
     x = rng.normal(size=(positions, m), scale=2).astype(np.float32)
-    coefficients = rng.normal(size=(num_coefficients(m, max_frequency), n)).astype(np.float32)
+    coefficients = rng.normal(size=(Full(max_frequency).num_rows(m), n)).astype(np.float32)
     return x, coefficients, rng.normal(size=(positions, n)).astype(np.float32)
 
 
@@ -65,7 +64,7 @@ def example(m, max_frequency, positions=50, n=3):
 def test_value_and_gradients_are_the_textbook_sums(evaluate, m, max_frequency, positions):
     x, coefficients, cotangent = example(m, max_frequency, positions)
     expected, gradients = textbook(
-        x.astype(np.float64), coefficients.astype(np.float64), frequencies(m, max_frequency)
+        x.astype(np.float64), coefficients.astype(np.float64), Full(max_frequency).frequencies(m)
     )
     y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, max_frequency), x, coefficients)
     d_x, d_coefficients = vjp(cotangent)
@@ -77,12 +76,12 @@ def test_value_and_gradients_are_the_textbook_sums(evaluate, m, max_frequency, p
 
 @pytest.mark.parametrize(("m", "max_frequency"), [(1, 1), (2, 1), (2, 8), (7, 3), (60, 1)])
 def test_additive_series_is_the_textbook_sum_over_the_axes(evaluate, m, max_frequency):
-    k = additive_frequencies(m, max_frequency)
+    k = Additive(max_frequency).frequencies(m)
     assert len(k) == m * max_frequency + 1
     assert ((k > 0).sum(axis=1) <= 1).all()
     rng = np.random.default_rng(m)
     x = rng.normal(size=(50, m)).astype(np.float32)
-    shape = (num_additive_coefficients(m, max_frequency), 3)
+    shape = (Additive(max_frequency).num_rows(m), 3)
     coefficients = rng.normal(size=shape).astype(np.float32)
     cotangent = rng.normal(size=(50, 3)).astype(np.float32)
     expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), k)
@@ -95,10 +94,10 @@ def test_additive_series_is_the_textbook_sum_over_the_axes(evaluate, m, max_freq
 
 def test_additive_series_is_the_full_one_without_the_mixed_frequencies(evaluate):
     x, coefficients, _ = example(3, 2)
-    k = frequencies(3, 2)
+    k = Full(2).frequencies(3)
     mixed = (k > 0).sum(axis=1) > 1
     coefficients[np.concatenate([mixed, mixed[1:]])] = 0
-    order = [int(np.flatnonzero((k == row).all(axis=1))[0]) for row in additive_frequencies(3, 2)]
+    order = [int(np.flatnonzero((k == row).all(axis=1))[0]) for row in Additive(2).frequencies(3)]
     rows = order + [len(k) - 1 + row for row in order[1:]]
     np.testing.assert_allclose(
         additive_fourier_series(x, coefficients[rows], 2),
@@ -111,7 +110,7 @@ def test_additive_series_is_the_full_one_without_the_mixed_frequencies(evaluate)
 def test_float64_is_exact_to_float64():
     with jax.enable_x64(True):
         x, coefficients, cotangent = (array.astype(np.float64) for array in example(5, 2))
-        expected, gradients = textbook(x, coefficients, frequencies(5, 2))
+        expected, gradients = textbook(x, coefficients, Full(2).frequencies(5))
         y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, 2), x, coefficients)
         assert y.dtype == jnp.float64
         assert relative_error(y, expected) < 1e-13
@@ -143,14 +142,13 @@ def test_vmap_over_machines_gives_each_machine(evaluate):
     np.testing.assert_allclose(y[1], -2 * y[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("additive", [False, True])
-def test_gradients_of_machines_at_shared_and_at_own_positions(evaluate, additive):
+@pytest.mark.parametrize("name", BASES.names())
+def test_gradients_of_machines_at_shared_and_at_own_positions(evaluate, name):
     """vmap of the gradient over coefficients alone, and over positions too, against a loop."""
-    series = additive_fourier_series if additive else fourier_series
-    rows = num_additive_coefficients(3) if additive else num_coefficients(3)
+    series = BASES.get(name)()
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(4, 100, 3)), jnp.float32)
-    coefficients = jnp.asarray(rng.normal(size=(4, rows, 2)), jnp.float32)
+    coefficients = jnp.asarray(rng.normal(size=(4, series.num_rows(3), 2)), jnp.float32)
     gradient = jax.grad(lambda x, c: jnp.sum(series(x, c) ** 2), (0, 1))
     own = jax.vmap(gradient)(x, coefficients)
     shared = jax.vmap(gradient, in_axes=(None, 0))(x[0], coefficients)
@@ -197,7 +195,7 @@ def test_features_are_never_in_memory():
     """The largest intermediate of m = 8 at P positions is far under the textbook's 2 * 2^8 * P."""
     positions = 1000
     x = jax.ShapeDtypeStruct((positions, 8), jnp.float32)
-    coefficients = jax.ShapeDtypeStruct((num_coefficients(8), 4), jnp.float32)
+    coefficients = jax.ShapeDtypeStruct((Full().num_rows(8), 4), jnp.float32)
 
     def loss(x, c):
         return fourier_series(x, c).sum()
@@ -219,8 +217,3 @@ def test_wrong_number_of_coefficients_is_refused():
         fourier_series(jnp.zeros((5, 2)), jnp.zeros((8, 3)))
     with pytest.raises(ValueError, match="5 rows of coefficients, not 8"):
         additive_fourier_series(jnp.zeros((5, 2)), jnp.zeros((8, 3)))
-
-
-def test_frequencies_are_in_the_order_of_the_coefficients():
-    np.testing.assert_array_equal(frequencies(2), [[0, 0], [0, 1], [1, 0], [1, 1]])
-    assert frequencies(3, 2).shape == (27, 3)

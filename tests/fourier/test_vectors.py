@@ -13,8 +13,10 @@ from dfm_flax.fourier import (
 
 MACHINES = [
     FourierMachine(3, 4, 1, variances=(0.3, 0.1, 0.2), max_frequencies=(3, 1, 2)),
-    FourierMachine(4, 5, 3, 0.3, (4, 1, 1), additive=True, normalize=True, residual=False),
-    FourierMachine(4, (6, 3, 5), 3, 0.3, additive=(False, True, True), residual=False),
+    FourierMachine(4, 5, 3, "additive", (4, 1, 1), variances=0.3, normalize=True, residual=False),
+    FourierMachine(
+        4, (6, 3, 5), 3, ("full", "additive", "additive"), variances=0.3, residual=False
+    ),
 ]
 
 
@@ -37,7 +39,7 @@ def test_many_machines_at_once_are_each_of_them_alone(machine):
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_vector_has_all_weights(machine):
     assert vector_size(machine) == num_weights(
-        machine.depth, machine.width, machine.channels, machine.max_frequencies, machine.additive
+        machine.depth, machine.width, machine.channels, machine.basis, machine.max_frequencies
     )
 
 

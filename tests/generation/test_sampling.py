@@ -17,54 +17,92 @@ def generator(runs):
 
 @pytest.mark.parametrize("prior", ["normal", "gaussian", "gmm"])
 def test_samples_of_each_prior(generator, prior):
-    images = sampling.sample(generator, 5, prior, seed=1)
+    images = generator.sample(5, prior, seed=1)
     assert images.shape == (5, 8, 8, 1)
     assert images.dtype == np.float32
     assert images.min() >= 0
     assert images.max() <= 1
-    np.testing.assert_array_equal(images, sampling.sample(generator, 5, prior, seed=1))
-    assert not np.array_equal(images, sampling.sample(generator, 5, prior, seed=2))
+    np.testing.assert_array_equal(images, generator.sample(5, prior, seed=1))
+    assert not np.array_equal(images, generator.sample(5, prior, seed=2))
     # Kept with the run: used instead of fitted again.
     assert (generator.run.folder / "priors" / f"{prior}.npz").is_file()
 
 
+MINE = """
+import numpy as np
+from dfm_flax.generation.priors.normal import Normal
+
+class Twice(Normal):
+    fits = 0
+    @classmethod
+    def fit(cls, latents, seed=0):
+        Twice.fits += 1
+        return super().fit(2 * latents, seed)
+
+class Flat(Normal):
+    def sample(self, num, seed):
+        return np.zeros(num)
+"""
+
+
+def test_a_prior_by_import_path(generator, tmp_path, monkeypatch):
+    (tmp_path / "my_priors.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        prior = generator.prior("my_priors:Twice")
+        np.testing.assert_allclose(prior.means, 2 * generator.prior("normal").means)
+    assert type(prior).fits == 1
+    assert (generator.run.folder / "priors" / "my_priors.Twice.npz").is_file()
+    assert generator.sample(3, "my_priors:Twice").shape == (3, 8, 8, 1)
+    with pytest.raises(
+        UsageError, match=r"'my_priors:Flat': samples of shape \(3,\), not \(3, 4\)"
+    ):
+        generator.sample(3, "my_priors:Flat")
+
+
+def test_a_run_that_cannot_be_written(runs, tmp_path, caplog):
+    shutil.copytree(runs("dfm"), tmp_path / "run", ignore=shutil.ignore_patterns("priors"))
+    # Nobody, root included, can make a folder there.
+    (tmp_path / "run" / "priors").symlink_to("/proc/self/no_folder")
+    generator = sampling.load_generator(tmp_path / "run")
+    with caplog.at_level("WARNING"):
+        images = generator.sample(3, "gaussian")
+    np.testing.assert_array_equal(
+        images, sampling.load_generator(runs("dfm")).sample(3, "gaussian")
+    )
+    (line,) = [record.message for record in caplog.records if "dfm_flax" in record.name]
+    assert line.startswith("prior gaussian is not kept")
+    assert "\n" not in line
+
+
 def test_more_samples_than_fit_a_batch_and_larger_ones(generator):
-    many = sampling.sample(generator, 70, size=(90, 80))
+    many = generator.sample(70, size=(90, 80))
     assert many.shape == (70, 90, 80, 1)
-    few = sampling.sample(generator, 70, size=(30, 80))
+    few = generator.sample(70, size=(30, 80))
     # Rows 1, 4, .. of 90 lie where the rows of 30 do.
     np.testing.assert_allclose(many[:, 1::3], few, atol=1e-4)
 
 
 def test_samples_spread_like_reconstructions(generator):
     """A prior that is fitted to the latents gives images with the pixels' mean and deviation."""
-    samples = sampling.sample(generator, 1000, "gaussian")
-    images = sampling.reconstruct_training(generator, np.arange(1000))
+    samples = generator.sample(1000, "gaussian")
+    images = generator.reconstruct_training(np.arange(1000))
     assert abs(samples.mean(0) - images.mean(0)).max() < 0.1
     assert samples.std(0).mean() == pytest.approx(images.std(0).mean(), rel=0.3)
 
 
 def test_a_variational_autoencoder_has_its_own_normal_prior(runs):
     generator = sampling.load_generator(runs("vae"))
-    prior = sampling.fitted_prior(generator, "normal")
+    prior = generator.prior("normal")
     np.testing.assert_array_equal(prior.means, 0)
     np.testing.assert_array_equal(prior.factors[0], np.eye(4))
 
 
 def test_an_interpolation_starts_and_ends_at_its_images(generator):
-    way = sampling.interpolate(generator, 3, 7, 5)
-    ends = sampling.reconstruct_training(generator, [3, 7])
+    way = generator.interpolate(3, 7, 5)
+    ends = generator.reconstruct_training([3, 7])
     np.testing.assert_allclose(way[[0, 4]], ends, atol=1e-4)
     assert way.shape == (5, 8, 8, 1)
-
-
-def test_great_circle():
-    first, second = np.array([2.0, 0, 0]), np.array([0, 4.0, 0])
-    way = sampling.great_circle(first, second, 3)
-    np.testing.assert_allclose(way[1], 3 * np.array([0.5**0.5, 0.5**0.5, 0]))
-    for end in (first, -first, 0 * first):  # no circle, or any: straight
-        way = sampling.great_circle(first, end, 3)
-        np.testing.assert_allclose(way[1], (first + end) / 2, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -74,10 +112,10 @@ def test_reconstructions_are_near_their_images(runs, variant):
     longer = "training.num_steps=400", "optimizer.learning_rate=1e-2"
     generator = sampling.load_generator(runs(variant, *longer))
     images = generator.images[:20] / np.float32(255)
-    drawn = sampling.reconstruct(generator, images)
+    drawn = generator.reconstruct(images)
     mean = images.mean(axis=0)
     assert np.mean((drawn - images) ** 2) < 0.95 * np.mean((mean - images) ** 2)
-    large = sampling.reconstruct(generator, images[:2], size=(16, 24))
+    large = generator.reconstruct(images[:2], size=(16, 24))
     assert large.shape == (2, 16, 24, 1)
 
 
@@ -91,34 +129,36 @@ def test_only_weights_are_read_for_samples(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(sampling, "restore_parts", watched)
     generator = sampling.load_generator(runs("table"))
-    sampling.fitted_prior(generator, "normal")  # reads the latents, if no test before has
+    generator.prior("normal")  # reads the latents, if no test before has
     read.clear()
-    sampling.sample(sampling.load_generator(runs("table")), 2, "normal")
+    sampling.load_generator(runs("table")).sample(2, "normal")
     assert read == ["ema"]
 
 
 def test_what_does_not_exist_is_refused(generator):
     with pytest.raises(UsageError, match="image 1797: the run has images 0 to 1796"):
-        sampling.interpolate(generator, 0, 1797, 5)
+        generator.interpolate(0, 1797, 5)
     with pytest.raises(UsageError, match="image -1"):
-        sampling.interpolate(generator, -1, 0, 5)
+        generator.interpolate(-1, 0, 5)
     with pytest.raises(UsageError, match="two ends"):
-        sampling.interpolate(generator, 0, 1, 1)
-    with pytest.raises(UsageError, match="not one of normal, gaussian, gmm"):
-        sampling.sample(generator, 1, "flow")
+        generator.interpolate(0, 1, 1)
+    with pytest.raises(
+        UsageError, match="'flow' is not one of gaussian, gmm, normal, standard_normal"
+    ):
+        generator.sample(1, "flow")
     with pytest.raises(UsageError, match="trained on images of 8x8"):
-        sampling.reconstruct(generator, np.zeros((1, 28, 28, 1)))
+        generator.reconstruct(np.zeros((1, 28, 28, 1)))
 
 
 def test_pixels_cannot_be_enlarged(runs):
     with pytest.raises(UsageError, match="8x8 and no other size"):
-        sampling.sample(sampling.load_generator(runs("autoencoder")), 1, "normal", size=(16, 16))
+        sampling.load_generator(runs("autoencoder")).sample(1, "normal", size=(16, 16))
 
 
 def test_a_checkpoint_of_another_model_is_refused(runs, tmp_path):
     shutil.copytree(runs("dfm"), tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["model"]["hidden"] = [32]
+    config["config"]["model"]["hidden"] = [32]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match="a checkpoint of another model"):
         sampling.load_generator(tmp_path / "run")
@@ -132,7 +172,7 @@ def test_a_checkpoint_of_another_model_is_refused(runs, tmp_path):
         ("data.json", "", "data.json: cannot be read"),
         (
             "config.json",
-            '{"task": "generate"}',
+            '{"run_version": 2, "config": {"task": "generation"}}',
             r"config.json: damaged, or of another version: .*model",
         ),
         ("config.json", "{", "config.json: cannot be read"),
@@ -148,10 +188,10 @@ def test_a_run_with_damaged_facts_is_refused(runs, tmp_path, file, content, mess
 
 def test_images_larger_than_memory_are_refused(generator):
     with pytest.raises(UsageError, match=r"drawing 64 images of 900000x900000 pixels takes 414,7"):
-        sampling.sample(generator, 64, "normal", size=(900_000, 900_000))
+        generator.sample(64, "normal", size=(900_000, 900_000))
 
 
 def test_a_run_of_compression_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"task": "compress"}')
-    with pytest.raises(UsageError, match="a run of task 'compress', not of a generator"):
+    (tmp_path / "config.json").write_text('{"run_version": 2, "config": {"task": "compression"}}')
+    with pytest.raises(UsageError, match="a run of task 'compression', not of a generator"):
         sampling.load_generator(tmp_path)

@@ -9,8 +9,8 @@ import pytest
 from dfm_flax.config import override
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
-from dfm_flax.generation import sampling
 from dfm_flax.generation import train as generate
+from dfm_flax.generation.sampling import load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.loop import Interrupted
 
@@ -33,7 +33,7 @@ def test_each_model_learns(runs, variant):
     assert result["steps"] == 60
     assert result["epochs"] == pytest.approx(60 * 16 / 1797)
     images = load_image_set("digits").images
-    drawn = sampling.reconstruct_training(sampling.load_generator(folder), np.arange(len(images)))
+    drawn = load_generator(folder).reconstruct_training(np.arange(len(images)))
     assert result["mse"] == pytest.approx(np.mean((drawn - images / 255) ** 2), rel=1e-4)
     assert list(folder.glob("events.out.tfevents*"))
 
@@ -107,7 +107,7 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.images_every=30", "not a multiple"),
+        ("observe_every=30", "not a multiple"),
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),

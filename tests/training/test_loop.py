@@ -14,7 +14,7 @@ from dfm_flax.training.state import TrainState
 def step(state, data):
     """Counts up; each of two models has as its loss a row of `data` at the step."""
     loss = data[:, state.step]
-    return state.replace(step=state.step + 1, params=state.params + loss), loss
+    return state.replace(step=state.step + 1, params=state.params + loss), {"loss": loss}
 
 
 def initial():

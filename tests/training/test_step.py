@@ -1,5 +1,6 @@
 """Runs in one process with the devices it finds; tests/test_devices.py repeats it on 2 and 4."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,12 +21,26 @@ from dfm_flax.training.step import (
 )
 
 
-def quadratic_loss(params, data, rng):
-    """Distance of the parameters to a random batch of the rows of `data`."""
-    rows = shard(jax.random.randint(rng, (64,), 0, len(data)))
-    return jnp.mean((params["w"] - data[rows]) ** 2)
+@flax.struct.dataclass
+class Rows:
+    """A feed of random rows."""
+
+    rows: jax.Array
+
+    def draw(self, rng, step):
+        return jax.random.randint(rng, (BATCH,), 0, len(self.rows))
+
+    def at(self, drawn):
+        return self.rows[drawn]
 
 
+def quadratic_loss(params, batch, rng):
+    """Distance of the parameters to a batch of rows."""
+    loss = jnp.mean((params["w"] - batch) ** 2)
+    return loss, {"largest": jnp.max(batch)}
+
+
+BATCH = 60  # divides over 1 to 6 devices
 OPTIMIZER = optax.adam(0.05)
 STEP = over_machines(make_step(quadratic_loss, OPTIMIZER))
 
@@ -45,11 +60,11 @@ def data(machines=1):
 
 def run(state, rows, counts):
     train_steps = make_train_steps(STEP)
-    state, rows = replicate(state), replicate(rows)
+    state, feed = replicate(state), replicate(Rows(rows))
     losses = []
     for count in counts:
-        state, loss, first_bad, finite = train_steps(state, rows, np.int32(count))
-        losses.append(np.asarray(loss))
+        state, metrics, first_bad, finite = train_steps(state, feed, np.int32(count))
+        losses.append(np.asarray(metrics["loss"]))
     return first_replica(state), losses, np.asarray(first_bad), bool(finite)
 
 
@@ -71,7 +86,7 @@ def test_steps_are_those_of_a_plain_loop():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), state.params)
     opt_state = OPTIMIZER.init(params)
     for i in range(5):
-        index = jax.random.randint(jax.random.fold_in(state.rng[0], i), (64,), 0, len(rows))
+        index = jax.random.randint(jax.random.fold_in(state.rng[0], i), (BATCH,), 0, len(rows))
         gradients = jax.grad(lambda p, index=index: jnp.mean((p["w"] - rows[index]) ** 2))(params)
         updates, opt_state = OPTIMIZER.update(gradients, opt_state, params)
         params = optax.apply_updates(params, updates)
@@ -94,7 +109,7 @@ def test_the_first_step_with_a_bad_loss_is_named_for_its_machine():
     expected = next(
         i
         for i in range(100)
-        if 7 in jax.random.randint(jax.random.fold_in(state.rng[1], i), (64,), 0, 100)
+        if 7 in jax.random.randint(jax.random.fold_in(state.rng[1], i), (BATCH,), 0, 100)
     )
     _, _, first_bad, finite = run(state, rows, [20])
     np.testing.assert_array_equal(first_bad, [-1, expected])

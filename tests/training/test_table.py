@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from dfm_flax.errors import UsageError
-from dfm_flax.training.step import DEVICES
-from dfm_flax.training.table import LatentTable, check_memory, gather_gradients
+from dfm_flax.training.step import DEVICES, gather_gradients
+from dfm_flax.training.table import LatentTable, check_memory
 
 B1, B2 = 0.9, 0.99
 RNG = np.random.default_rng(0)

@@ -1,10 +1,10 @@
-"""Tests of the measures under one name."""
+"""Tests of the metrics under one name."""
 
 import numpy as np
 import pytest
 
 from dfm_flax.evaluation.extractor import Features
-from dfm_flax.evaluation.measures import compare, disjoint_halves
+from dfm_flax.evaluation.set_metrics import compare, disjoint_halves
 from dfm_flax.metrics.generation import (
     frechet_distance,
     inception_score,
@@ -19,7 +19,7 @@ def some(count, seed, shift=0.0):
     return Features(activations, rng.dirichlet(np.ones(4), count).astype(np.float32))
 
 
-def test_measures_are_named_after_the_extractor():
+def test_metrics_are_named_after_the_extractor():
     real, generated = some(60, 0), some(60, 1, 0.5)
     a, b = real.activations, generated.activations
     kernel = kernel_inception_distance(a, b, subset_size=30, seed=7)

@@ -9,7 +9,7 @@ OPERATIONS = 6  # of a weight at an example: 2 for the value, and for the gradie
 
 
 def performance(progress: Progress, batch_size: int, operations: float) -> dict[str, float]:
-    """Figures for TensorBoard, since the last call of `on_log`.
+    """Metrics for TensorBoard, since the last call of `on_log`.
 
     speed/examples_per_second and speed/useful_gigaflops of all devices together;
     memory/gigabytes, the most that the first device held, or where it does not say, as on a CPU,

@@ -1,4 +1,4 @@
-"""All measures of one set of images against another, by the features of one network."""
+"""All metrics of one set of images against another, by the features of one network."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ def compare(real: Features, generated: Features, extractor: str, seed: int = 0) 
     recall, and IS; with those of another network they have no other name.
 
     Args:
-        real: of N images, at least 20.
-        generated: of as many images, or the numbers do not compare.
-        extractor: name of the network.
-        seed: of the subsets of the kernel distance.
+      real: of N images, at least 20.
+      generated: of as many images, or the numbers do not compare.
+      extractor: name of the network.
+      seed: of the subsets of the kernel distance.
     """
     a, b = real.activations, generated.activations
     subset = min(_SUBSET, len(a) // 2, len(b) // 2)

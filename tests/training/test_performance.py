@@ -3,18 +3,18 @@ import numpy as np
 import pytest
 
 from dfm_flax.training.loop import Progress
-from dfm_flax.training.observing import performance
+from dfm_flax.training.performance import performance
 from dfm_flax.training.profiling import Profile
 
 
-def test_figures_of_speed():
+def test_metrics_of_speed():
     seconds = {"steps": 2.0, "log": 0.5, "checkpoint": 0.25}
-    progress = Progress(10, np.zeros(1), 5.0, seconds, state=None)
-    figures = performance(progress, batch_size=64, operations=3e9)
-    assert figures["speed/examples_per_second"] == 320
-    assert figures["speed/useful_gigaflops"] == pytest.approx(15)
-    assert 0.01 < figures["memory/gigabytes"] < 1000
-    assert {name: figures[f"seconds/{name}"] for name in seconds} == seconds
+    progress = Progress(10, {}, 5.0, seconds, state=None)
+    metrics = performance(progress, batch_size=64, operations=3e9)
+    assert metrics["speed/examples_per_second"] == 320
+    assert metrics["speed/useful_gigaflops"] == pytest.approx(15)
+    assert 0.01 < metrics["memory/gigabytes"] < 1000
+    assert {name: metrics[f"seconds/{name}"] for name in seconds} == seconds
 
 
 def test_a_profile_covers_whole_dispatches_after_the_first(tmp_path):

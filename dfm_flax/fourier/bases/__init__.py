@@ -1,0 +1,1 @@
+"""The bases that layers can have, by the names of their files."""

@@ -1,0 +1,1 @@
+"""Image generators: each file here is one, by the name of the file."""

@@ -1,0 +1,103 @@
+"""The thesis's generator: a decoder that maps a latent to all coefficients of a machine."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+from ml_collections import ConfigDict
+
+from dfm_flax.errors import UsageError
+from dfm_flax.fourier import vector_size
+from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, make_encoder
+from dfm_flax.generation.losses import check_penalty, penalized_loss
+from dfm_flax.models.decoders import Decoder
+from dfm_flax.models.machine import make_machine
+from dfm_flax.training.losses import Metrics
+
+
+class DeepFourierMachine(Generator):
+    """Latents to machines, which draw images of any size (thesis, algorithms 2 and 3).
+
+    Attributes: see `penalized_loss`, and `Generator`.
+    """
+
+    latent_penalty: float = 0.0
+    latent_noise: float = 0.0
+    num_pixels: int = 0
+    jitter: float = 0.0
+
+    @classmethod
+    def settings(cls) -> ConfigDict:
+        """See `Generator.settings`."""
+        config = ConfigDict()
+        config.model = ConfigDict()
+        # "gaussian": all kernels are drawn from a Gaussian of model.variance, biases are 0.
+        # "centered": machines start around one as FourierMachine draws it by the machine's
+        # variances, and model.variance says how far around, in units of its deviations.
+        config.model.init = "centered"
+        config.model.variance = 0.1
+        config.model.machine = ConfigDict()
+        # Of three values the first is the first layer's, the last the last layer's, and the
+        # second that of all layers between them.
+        config.model.machine.depth = 3  # layers
+        config.model.machine.width = 16  # features between the layers
+        config.model.machine.basis = ("additive", "additive", "additive")  # or full
+        config.model.machine.max_frequencies = (8, 1, 1)  # F: frequencies are 0 to F
+        config.model.machine.variances = (0.35, 0.06, 0.05)  # of the coefficients; "centered" only
+        config.model.machine.normalize = True  # variances are those of a layer's outputs instead
+        config.model.machine.residual = False  # adds the argument where a layer's sizes agree
+        config.model.machine.extent = 0.7  # part of a period that the unit square spans
+
+        config.loss = ConfigDict()
+        config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
+        config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
+        config.loss.num_pixels = 0  # random pixels of each image that a step looks at; 0 for all
+        config.loss.jitter = 0.0  # pixels that their positions are moved by, at most
+        return config
+
+    @classmethod
+    def from_config(cls, config: ConfigDict, shape: ImageShape) -> "DeepFourierMachine":
+        """See `Generator.from_config`."""
+        model, loss = config.model, config.loss
+        if model.init not in ("gaussian", "centered"):
+            raise UsageError(f"config: model.init={model.init!r} is not one of gaussian, centered")
+        if model.variance < 0:
+            raise UsageError(f"config: model.variance={model.variance}: 0 or more")
+        check_penalty(loss)
+        if not 0 <= loss.num_pixels <= shape.height * shape.width:
+            raise UsageError(
+                f"config: loss.num_pixels={loss.num_pixels}: an image has "
+                f"{shape.height * shape.width}; 0 takes them all"
+            )
+        if loss.jitter < 0:
+            raise UsageError(f"config: loss.jitter={loss.jitter}: in pixels, 0 or more")
+        machine = make_machine(model.machine, shape.channels)
+        gaussian = model.init == "gaussian"
+        return cls(
+            Decoder(machine, model.hidden, model.activation, model.variance, model.init),
+            make_encoder(model, model.latent_size, model.variance if gaussian else 0.0),
+            latent_penalty=loss.latent_penalty,
+            latent_noise=loss.latent_noise,
+            num_pixels=loss.num_pixels,
+            jitter=loss.jitter,
+        )
+
+    @nn.nowrap
+    def num_products(self, num_weights: int, shape: ImageShape) -> int:
+        """Of each weight of the networks, and of each coefficient at each pixel."""
+        num_pixels = self.num_pixels or shape.height * shape.width
+        return num_weights + vector_size(self.decoder.machine) * num_pixels
+
+    @nn.nowrap
+    def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Equation 4.8."""
+        return penalized_loss(
+            self,
+            params,
+            batch,
+            rng,
+            penalty=self.latent_penalty,
+            noise=self.latent_noise,
+            num_pixels=self.num_pixels,
+            jitter=self.jitter,
+        )

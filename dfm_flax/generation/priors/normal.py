@@ -1,0 +1,17 @@
+"""Independent normals with the mean and deviation of each entry; of a VAE, N(0, I)."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfm_flax.generation.mixture import Mixture
+
+
+class Normal(Mixture):
+    """N(0, I) moved and scaled to the mean and deviation of each entry."""
+
+    @classmethod
+    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
+        latents = np.asarray(latents, np.float64)
+        return cls(np.ones(1), latents.mean(axis=0)[None], np.diag(latents.std(axis=0))[None])

@@ -1,0 +1,49 @@
+"""Losses are plain functions: what they are, and those of a user beside ours."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from dfm_flax.registry import import_path
+
+# loss(params, batch, rng) -> (the loss, other metrics), means over the batch. The key is the same
+# on all devices: what differs from example to example comes with the batch.
+Metrics = dict[str, jax.Array]
+Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+MakeLoss = Callable[[nn.Module, ConfigDict], Loss]
+
+
+def make_loss(ours: Mapping[str, MakeLoss], model: nn.Module, config: ConfigDict) -> Loss:
+    """The loss that a config's section `loss` describes.
+
+    Args:
+      ours: the task's own losses, each made from a model and a config. `config.loss.name` is one
+        of their names, or the import path of a function of the same kind.
+
+    Raises:
+      UsageError: there is no such loss or term.
+    """
+    name = config.loss.name
+    make = ours[name] if name in ours else import_path(name, "loss", ours)
+    return with_terms(make(model, config), model, config.loss.terms)
+
+
+def with_terms(loss: Loss, model: nn.Module, paths: Sequence[str]) -> Loss:
+    """A loss with terms added, each a metric by the name of its function.
+
+    Args:
+      paths: import paths of functions term(model, params, batch, rng) -> scalar.
+    """
+    terms = {path.partition(":")[2]: import_path(path, "loss term") for path in paths}
+    if not terms:
+        return loss
+
+    def total(params: Any, batch: Any, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+        value, metrics = loss(params, batch, rng)
+        added = {name: term(model, params, batch, rng) for name, term in terms.items()}
+        return sum(added.values(), start=value), metrics | added
+
+    return total

@@ -1,0 +1,112 @@
+"""Batches of images, and the step that trains a generator on them.
+
+Runs in one process with the devices it finds; tests/test_devices.py repeats it on more.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dfm_flax.data.shuffling import shuffled_batch
+from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import first_replica, make_step, make_train_steps, replicate
+from dfm_flax.training.table import LatentTable
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3, 1), np.uint8)
+OPTIMIZER = optax.sgd(0.1)
+BATCH = 12  # divides over 1 to 4 devices
+ORDER = np.asarray(jax.random.PRNGKey(7))
+
+
+def linear_loss(params, batch, rng):
+    """Images as a linear function of two latents; with a table or, without, from two pixels."""
+    pixels = batch.images.reshape(len(batch.images), -1)
+    latents = pixels[:, :2] if batch.latents is None else batch.latents
+    loss = jnp.mean((latents @ params["w"] + 0.1 * batch.noise[:, :1] - pixels) ** 2)
+    return loss, {"brightness": jnp.mean(pixels)}
+
+
+def initial(table=True, averaged=True):
+    rng = jax.random.PRNGKey(3)
+    latents = LatentTable.create(rng, len(IMAGES), 2, 1.0) if table else None
+    params = {"w": np.ones((2, 6), np.float32)}
+    state = TrainState.create(rng, params, OPTIMIZER, averaged=averaged, table=latents)
+    return jax.tree.map(np.array, state)
+
+
+def update_table(table, index, gradients, step):
+    return table.update(index, gradients, 0.01, 0.9, 0.999)
+
+
+def run(state, counts, **options):
+    step = make_step(linear_loss, OPTIMIZER, update_table=update_table, **options)
+    train_steps = make_train_steps(step)
+    state, feed = replicate(state), replicate(ImageFeed(IMAGES, ORDER, BATCH, 2))
+    seen = []
+    for count in counts:
+        state, metrics, _, _ = train_steps(state, feed, np.int32(count))
+        seen.append({name: float(value) for name, value in metrics.items()})
+    return first_replica(state), seen
+
+
+def test_steps_are_those_of_a_plain_loop():
+    """Against the whole batch in an ordinary Python loop, without any mapping."""
+    state = initial()
+    trained, metrics = run(state, [1] * 15, ema_decay=0.5)
+    params, ema, table = state.params, state.params, jax.tree.map(jnp.array, state.table)
+    feed = ImageFeed(jnp.asarray(IMAGES), ORDER, BATCH, 2)
+    for i in range(15):
+        rng = jax.random.fold_in(state.rng, i)
+        drawn = feed.draw(rng, np.int32(i))
+        np.testing.assert_array_equal(
+            drawn.index, shuffled_batch(ORDER, np.int32(i), len(IMAGES), BATCH)
+        )
+        batch = feed.at(drawn)
+        np.testing.assert_allclose(batch.images, IMAGES[drawn.index] / 127.5 - 1, atol=1e-6)
+
+        def of(params, rows, batch=batch):
+            return linear_loss(params, batch.replace(latents=rows), None)
+
+        (loss, _), gradients = jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(
+            params, table.latents[drawn.index]
+        )
+        np.testing.assert_allclose(metrics[i]["loss"], loss, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(metrics[i]["brightness"], np.mean(batch.images), rtol=1e-5)
+        params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
+        table = update_table(table, drawn.index, gradients[1], i)
+        keep = min(0.5, (1 + i) / (10 + i))
+        ema = jax.tree.map(lambda e, p, keep=keep: keep * e + (1 - keep) * p, ema, params)
+    np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(trained.ema["w"], ema["w"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(trained.table.latents, table.latents, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(trained.table.updates, table.updates)
+
+
+def test_noise_is_new_at_each_step_and_standard_normal():
+    feed = ImageFeed(jnp.asarray(IMAGES), ORDER, 5_000, 3)
+    noise = [feed.draw(jax.random.PRNGKey(i), np.int32(0)).noise for i in range(2)]
+    assert noise[0].shape == (5_000, 3)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
+    np.testing.assert_allclose([np.mean(noise[0]), np.std(noise[0])], [0, 1], atol=0.05)
+
+
+def test_an_epoch_updates_each_row_once():
+    state, _ = run(initial(), [15])  # 180 images: 3 epochs of 60
+    np.testing.assert_array_equal(state.table.updates, 3)
+
+
+def test_many_steps_a_dispatch_are_the_same_steps_as_one_a_dispatch():
+    together, _ = run(initial(), [12])
+    one_by_one, _ = run(initial(), [1] * 12)
+    jax.tree.map(np.testing.assert_array_equal, together, one_by_one)
+
+
+def test_images_are_drawn_with_the_average_where_there_is_one():
+    state, _ = run(initial(table=False), [20], ema_decay=0.9)
+    assert state.table is None
+    assert state.averaged_params is state.ema
+    assert not np.array_equal(state.ema["w"], state.params["w"])
+    state, _ = run(initial(averaged=False), [2])
+    assert state.averaged_params is state.params
