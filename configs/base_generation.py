@@ -10,8 +10,9 @@ its file under dfm_flax/generation/generators/. Both together are the schema: a 
 keys and no others, with values of these types.
 """
 
-from dfm_flax.generation.generator import GENERATORS
 from ml_collections import ConfigDict
+
+from dfm_flax.generation.generator import GENERATORS
 
 
 def get_config(generator: str = "dfm") -> ConfigDict:

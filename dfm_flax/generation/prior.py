@@ -63,7 +63,7 @@ class Prior(abc.ABC):
         """
 
 
-PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)  # type: ignore[type-abstract]
+PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)
 
 
 def find_prior(name: str) -> type[Prior]:
