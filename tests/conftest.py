@@ -3,6 +3,13 @@ import subprocess
 import sys
 
 import pytest
+from jaxtyping import install_import_hook
+
+# The types that annotations promise are checked at every call in this process, with the shapes
+# and dtypes of arrays; an int is as good as a float.
+install_import_hook(
+    "dfm_flax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Of several test processes that share a GPU, the first would take all of its memory.

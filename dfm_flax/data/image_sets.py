@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 
 from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
 from dfm_flax.data.parts import bounds
@@ -25,15 +25,15 @@ class ImageSet:
     """Images of one size with their classes.
 
     Attributes:
-        name: as it was asked for.
-        images: uint8 [N, H, W, C]; C is 1 (gray) or 3 (RGB).
-        labels: int32 [N], from 0 on; all 0 where there are none.
-        num_classes: 1 where there are no labels.
+      name: as it was asked for.
+      images: of 1 channel (gray) or 3 (RGB).
+      labels: from 0 on; all 0 where there are none.
+      num_classes: 1 where there are no labels.
     """
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
+    images: UInt8[np.ndarray, "images height width channels"]
+    labels: Int32[np.ndarray, "images"]
     num_classes: int
 
 
@@ -47,23 +47,23 @@ def load_image_set(
     """Loads a set of images, in an order that is always the same.
 
     Args:
-        name: "digits", scikit-learn's 1,797 digits of 8x8 with their 0..16 scaled to 0..255;
-            the name of a set in tensorflow-datasets, such as "mnist", downloaded if need be; or
-            "folder:PATH", images whose sub-folders, if any, are classes by alphabet; or the import
-            path "my_module:function" of a function that takes all other arguments by name.
-        split: "all", "train" or "test". "all" of TFDS is train, validation and test one after the
-            other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
-            well. Sets without splits hold out about a fifth as "test": the images whose name
-            (for digits the position in the set, "0" on; for folders the path below PATH) has a
-            CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
-        data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
-        size: if not 0, the shorter side of each image is resized to it and the center cut
-            out, size x size pixels.
-        part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
+      name: "digits", scikit-learn's 1,797 digits of 8x8 with their 0..16 scaled to 0..255;
+        the name of a set in tensorflow-datasets, such as "mnist", downloaded if need be; or
+        "folder:PATH", images whose sub-folders, if any, are classes by alphabet; or the import
+        path "my_module:function" of a function that takes all other arguments by name.
+      split: "all", "train" or "test". "all" of TFDS is train, validation and test one after the
+        other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
+        well. Sets without splits hold out about a fifth as "test": the images whose name
+        (for digits the position in the set, "0" on; for folders the path below PATH) has a
+        CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
+      data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
+      size: if not 0, the shorter side of each image is resized to it and the center cut
+        out, size x size pixels.
+      part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
 
     Raises:
-        UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
-            or damaged, its images have different sizes, or it does not fit into memory.
+      UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
+        or damaged, its images have different sizes, or it does not fit into memory.
     """
     if size < 0:
         raise UsageError(f"data set {name}: size={size} is no number of pixels; 0 keeps the size")
