@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -68,6 +69,11 @@ class _Folder(Registry[type[T]]):
             and issubclass(thing, self._base)
         )
         return thing
+
+
+def is_import_path(text: str) -> bool:
+    """Whether a text has the form of an import path "module:Name"; mnist:3.0.1 has not."""
+    return re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", text) is not None
 
 
 def import_path(path: str, kind: str, names: Iterable[str] = ()) -> Any:

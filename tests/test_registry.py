@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from dfm_flax.errors import UsageError
-from dfm_flax.registry import Registry
+from dfm_flax.registry import Registry, is_import_path
 
 REGISTRY: Registry = Registry("shape", {"path": "pathlib:Path", "pure": "pathlib:PurePath"})
 
@@ -45,3 +45,20 @@ def test_a_file_in_a_folder_is_an_entry(tmp_path, monkeypatch):
     assert registry.names() == ["broken", "saw"]
     assert registry.get("saw").__name__ == "Saw"
     assert "tools_of_a_test.broken" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("my_module:Name", True),
+        ("a.b:c", True),
+        ("mnist", False),
+        ("mnist:3.0.1", False),
+        ("mnist:3.*.*", False),
+        ("folder:/a/b", False),
+        ("a:b:c", False),
+        ("a:", False),
+    ],
+)
+def test_the_form_of_an_import_path(text, is_one):
+    assert is_import_path(text) == is_one

@@ -112,8 +112,8 @@ def of_config(name: str, config: ConfigDict) -> Contender:
 
 def contenders(weights: int) -> list[Contender]:
     """The thesis's machine, the best one and SIRENs of at most `weights` weights."""
-    thesis = load_config("configs/compress.py")
-    best = load_config(f"configs/compress_best.py:{weights}")
+    thesis = load_config("compress")
+    best = load_config(f"compress_best:{weights}")
     depth, width = min(
         ((d, w) for d in range(2, 30) for w in (6, 7, 8, 9) if num_weights(d, w) <= weights * 1.01),
         key=lambda shape: abs(weights - num_weights(*shape)),
@@ -136,7 +136,7 @@ def contenders(weights: int) -> list[Contender]:
 
 def ablations(weights: int) -> list[Contender]:
     """The best config, and what is left of it with one part each as in the thesis."""
-    best = load_config(f"configs/compress_best.py:{weights}")
+    best = load_config(f"compress_best:{weights}")
 
     def without(name: str, **changes: Any) -> Contender:
         config = best.copy_and_resolve_references().unlock()

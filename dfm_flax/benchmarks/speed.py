@@ -99,7 +99,7 @@ def decoding(rounds: int) -> list[Row]:
     """An image of 768 x 512 pixels from machines of about 3,500, 10,000 and 21,600 weights."""
     rows = []
     for weights in (3_500, 10_000, 21_600):
-        best = make_machine(load_config(f"configs/compress_best.py:{weights}").model.machine, 3)
+        best = make_machine(load_config(f"compress_best:{weights}").model.machine, 3)
         params = best.init(jax.random.PRNGKey(0), jax.numpy.zeros((1, 2)))["params"]
         contenders: dict[str, Contender] = {
             OURS: functools.partial(render, best, params, 512, 768),

@@ -53,10 +53,10 @@ def spread(machine: FourierMachine, target: Target, seed: int = 0) -> list[tuple
 def main(source: str = "sample:astronaut") -> None:
     target = Target.stack([prepare(read_image(source), crop=(400, 400)).pixels])
     target = jax.tree.map(lambda leaf: leaf[0], target)
-    thesis = load_config("configs/compress.py")
+    thesis = load_config("compress")
     machines = {
         f"best, {weights} weights": make_machine(
-            load_config(f"configs/compress_best.py:{weights}").model.machine, 3
+            load_config(f"compress_best:{weights}").model.machine, 3
         )
         for weights in (21_600, 3_500)
     }

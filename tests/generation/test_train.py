@@ -88,7 +88,7 @@ def test_other_images_under_the_same_name_are_refused(runs, small, monkeypatch):
 @pytest.mark.slow
 def test_more_devices_give_the_same_curve(dfm, small_arguments, tmp_path):
     """With a table, whose copies on the devices must stay equal."""
-    arguments = ("train", "--config=configs/digits.py:table", *small_arguments)
+    arguments = ("train", "--config=digits:table", *small_arguments)
     curves = []
     for devices in (1, 2, 4):
         dfm(*arguments, f"--workdir={tmp_path / str(devices)}", devices=devices, check=0)

@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 import pytest
+from dfm_flax.models.generator import ImageGenerator
 
 from dfm_flax.models.decoders import PixelDecoder
-from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.models.mlp import Encoder
 
 IMAGES = jax.random.normal(jax.random.PRNGKey(0), (5, 3, 4, 1))
