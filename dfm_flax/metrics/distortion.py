@@ -40,7 +40,7 @@ def psnr(original: ArrayLike, reconstruction: ArrayLike) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def psnr_of_loss(loss: float) -> float:
+def psnr_of_loss(loss: float | np.floating) -> float:
     """PSNR in dB of a mean squared error between colors in [-1, 1], as in training."""
     return 10 * math.log10(4 / loss) if loss > 0 else math.inf
 
