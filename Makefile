@@ -28,10 +28,12 @@ test: install  ## all tests
 fast: install  ## the tests that take no longer than seconds
 	$(PYTEST) -m "not slow"
 
-lint: install  ## format and lint checks, types
+lint: install  ## format and lint checks, types, the order of imports, duplicates
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir $(VENV)/import_linter
+	$(BIN)/pylint dfm_flax
 
 clean:  ## remove the virtual environment and caches, not runs/
 	rm -rf $(VENV) build *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -58,6 +58,7 @@ def get_config() -> ConfigDict:
     config.training.checkpoint_every = 10_000  # steps, a multiple of log_every
     config.training.keep_checkpoints = 2  # the newest
 
-    config.observers = ()  # compression.observers, or my_module:Name
+    # What looks at the run as it trains: reconstructions, distortion, or my_module:Name.
+    config.observers = ()
     config.observe_every = 10_000  # steps, a multiple of training.log_every
     return config

@@ -59,7 +59,7 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.training.checkpoint_every = 1_000  # steps, a multiple of log_every
     config.training.keep_checkpoints = 2  # the newest
 
-    # generation.observers, or my_module:Name
+    # What looks at the run as it trains; held_out, frechet and my_module:Name as well.
     config.observers = ("reconstructions", "samples")
     config.observe_every = 1_000  # steps, a multiple of training.log_every
 

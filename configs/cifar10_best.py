@@ -22,12 +22,14 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.model.latent_size = 128
     if name == "dfm":
         config.model.machine.width = 20
+        config.model.machine.basis = ("full", "additive", "additive")
         config.model.machine.max_frequencies = (6, 1, 1)
+        # Training starts at a machine that draws nearly nothing, and smoothly.
+        config.model.machine.variances = (0.02, 0.01, 0.5)
         config.loss.num_pixels = 512
     elif name == "vae":
         config.loss.likelihood = "gaussian"
     if name != "vae":
-        config.loss.latent_penalty = 1e-3
         config.loss.latent_noise = 0.03
 
     config.optimizer.b2 = 0.99

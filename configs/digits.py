@@ -25,11 +25,6 @@ def get_config(variant: str = "dfm") -> ConfigDict:
     if name == "dfm":
         config.model.machine.width = 8
         config.model.machine.max_frequencies = (3, 1, 1)
-        config.model.machine.variances = (0.35, 0.06, 0.05)
-        config.model.machine.basis = ("additive", "additive", "additive")
-    if name != "vae":
-        config.loss.latent_penalty = 1e-3
-        config.loss.latent_noise = 0.1
 
     config.optimizer.b2 = 0.99
     config.optimizer.learning_rate = 2e-3

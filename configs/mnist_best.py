@@ -22,10 +22,12 @@ def get_config(name: str = "dfm") -> ConfigDict:
     config.model.latent_size = 32
     if name == "dfm":
         config.model.machine.width = 16
+        config.model.machine.basis = ("full", "additive", "additive")
         config.model.machine.max_frequencies = (4, 1, 1)
+        # Training starts at a machine that draws nearly nothing, and smoothly.
+        config.model.machine.variances = (0.02, 0.01, 0.5)
         config.loss.num_pixels = 196
     if name != "vae":
-        config.loss.latent_penalty = 1e-3
         config.loss.latent_noise = 0.03
 
     config.optimizer.b2 = 0.99

@@ -1,5 +1,6 @@
 from .baselines.siren import Siren as Siren
-from .compression.train import train as train
+from .codec.api import decode as decode
+from .codec.api import encode as encode
 from .config import load_config as load_config
 from .config import override as override
 from .data.images import prepare as prepare
@@ -7,11 +8,17 @@ from .data.images import read_image as read_image
 from .data.images import write_image as write_image
 from .errors import DfmError as DfmError
 from .errors import UsageError as UsageError
+from .evaluation.evaluate import evaluate as evaluate
 from .fourier import FourierLayer as FourierLayer
 from .fourier import FourierMachine as FourierMachine
 from .fourier import additive_fourier_series as additive_fourier_series
 from .fourier import fourier_series as fourier_series
 from .fourier import num_weights as num_weights
+from .generation.sampling import load_generator as load_generator
 from .metrics.distortion import distortion as distortion
 from .metrics.distortion import percent_of_raw_size as percent_of_raw_size
+from .models.decoders import Decoder as Decoder
+from .models.mlp import Encoder as Encoder
 from .models.rendering import render as render
+from .tasks import train as train
+from .version import __version__ as __version__

@@ -10,12 +10,13 @@ import itertools
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+from jaxtyping import Shaped
 
 from dfm_flax.errors import GO_ON, DfmError, UsageError, one_line
 
@@ -29,6 +30,7 @@ _PATIENCE_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 _meetings = itertools.count()
+_Tree = TypeVar("_Tree")  # a pytree of arrays
 
 
 class Lost(DfmError):
@@ -155,7 +157,7 @@ def meet() -> None:
         )
 
 
-def from_writer(tree: Any) -> Any:
+def from_writer(tree: _Tree) -> _Tree:
     """Process 0's pytree of NumPy arrays in all processes, bit for bit.
 
     Args:
@@ -177,8 +179,8 @@ def place() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def joined_rows(rows: np.ndarray) -> np.ndarray:
-    """The rows [N, ...] of all processes one after the other, from the part that each has."""
+def joined_rows(rows: Shaped[np.ndarray, "part *row"]) -> Shaped[np.ndarray, "all *row"]:
+    """The rows of all processes one after the other, from the part that each has."""
     if jax.process_count() == 1:
         return rows
     meet()

@@ -23,9 +23,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     parent folders are created; a symbolic link is followed, so the link itself stays.
 
     Raises:
-        UsageError: the folder or the file cannot be written, or `path` exists and is no
-            regular file. An OSError out of the block counts as one: the block only writes.
-        DfmError: the disk is full or broken.
+      UsageError: the folder or the file cannot be written, or `path` exists and is no
+        regular file. An OSError out of the block counts as one: the block only writes.
+      DfmError: the disk is full or broken.
     """
     target = Path(os.path.realpath(path))
     # Renaming onto a device such as /dev/null would succeed for root and replace the device.

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -26,17 +27,17 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries = dict(entries)
 
-    @classmethod
-    def of_folder(cls, kind: str, package: str, base: T) -> "Registry[T]":
+    @staticmethod
+    def of_folder(kind: str, package: str, base: type[T]) -> "Registry[type[T]]":
         """The registry of a package in which each module defines one class of a kind.
 
-        The name is that of the module; the class is the one defined there that is a `base`,
-        which is itself a class.
+        The name is that of the module; the class is the one defined there that is a `base`.
         So to add a thing is to add a file.
         """
         return _Folder(kind, package, base)
 
     def names(self) -> list[str]:
+        """The short names."""
         return list(self._entries)
 
     def get(self, name: str) -> T:
@@ -45,17 +46,18 @@ class Registry(Generic[T]):
         Raises:
           UsageError: there is none (names the nearest), or its module cannot be imported.
         """
-        return import_path(self._entries.get(name, name), self.kind, self._entries)
+        thing: T = import_path(self._entries.get(name, name), self.kind, self._entries)
+        return thing
 
 
-class _Folder(Registry[T]):
-    def __init__(self, kind: str, package: str, base: T):
+class _Folder(Registry[type[T]]):
+    def __init__(self, kind: str, package: str, base: type[T]):
         found = importlib.import_module(package)
         modules = sorted(module.name for module in pkgutil.iter_modules(found.__path__))
         super().__init__(kind, {name: f"{package}.{name}" for name in modules})
         self._base = base
 
-    def get(self, name: str) -> T:
+    def get(self, name: str) -> type[T]:
         if name not in self._entries:
             return super().get(name)
         module = importlib.import_module(self._entries[name])
@@ -64,9 +66,14 @@ class _Folder(Registry[T]):
             for thing in vars(module).values()
             if inspect.isclass(thing)
             and thing.__module__ == module.__name__
-            and issubclass(thing, self._base)  # type: ignore[arg-type]
+            and issubclass(thing, self._base)
         )
-        return thing  # type: ignore[return-value]
+        return thing
+
+
+def is_import_path(text: str) -> bool:
+    """Whether a text has the form of an import path "module:Name"; mnist:3.0.1 has not."""
+    return re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", text) is not None
 
 
 def import_path(path: str, kind: str, names: Iterable[str] = ()) -> Any:

@@ -152,6 +152,8 @@ def read_config(file: Path) -> ConfigDict:
                 f"{file}: of {found} (version {version} of runs, this one reads {RUN_VERSION}); "
                 "train again in another --workdir, or use that dfm_flax"
             )
+        if version != RUN_VERSION:
+            raise ValueError("it does not say of which version it is")
         return configs.from_dict(entries.get("config"))
     except FileNotFoundError:
         raise

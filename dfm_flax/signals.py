@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from dfm_flax.files import remove_unfinished
 
@@ -19,7 +20,7 @@ def exit_on_interrupt() -> None:
         signal.signal(signal.SIGINT, _exit)
 
 
-def _exit(number, frame):
+def _exit(number: int, frame: FrameType | None) -> None:
     remove_unfinished()
     with contextlib.suppress(Exception):  # it may be the very write that was interrupted
         sys.stdout.flush()
@@ -36,7 +37,7 @@ def stop_requests() -> Iterator[Callable[[], signal.Signals | None]]:
     """
     received: list[signal.Signals] = []
 
-    def request(number, frame):
+    def request(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
         signal.signal(signal.SIGINT, previous.get(signal.SIGINT, signal.SIG_IGN))
 

@@ -41,6 +41,8 @@ class Task(abc.ABC):
         Args:
           source: where the config is from, for messages.
         """
+        if "grid" in config:
+            raise UsageError(f"{source}: it has a grid, and so is one of `dfm sweep`")
         configs.check(config, source, self.schema(config))
         self.check_sense(config)
 
@@ -117,11 +119,11 @@ class Task(abc.ABC):
         """Images [num, H, W, C] in [0, 1] on the way between two training images."""
         self._refuse(workdir, "interpolations")
 
-    def evaluate(self, workdirs: Sequence[str | Path], options: Any) -> list[dict[str, Any]]:
-        """Measures how good runs are, one result each."""
+    def evaluate(self, workdirs: Sequence[str | Path], **options: Any) -> list[dict[str, Any]]:
+        """Measures how good runs are, one result each; `options` are those of the evaluator."""
         if self.evaluator is None:
             self._refuse(workdirs[0], "evaluation")
-        return import_path(self.evaluator, "evaluator")(workdirs, options)
+        return import_path(self.evaluator, "evaluator")(workdirs, **options)
 
     def _refuse(self, workdir: str | Path, what: str) -> NoReturn:
         raise UsageError(f"{workdir}: a run of {self.name} has no {what}")
@@ -149,3 +151,16 @@ def task_of(config: ConfigDict) -> Task:
     if renamed is not None:
         raise UsageError(f"config.task={name!r} is now {renamed!r}")
     return TASKS.get(name)()
+
+
+def train(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
+    """Trains, or goes on training, the run of a config, as `dfm train` does it.
+
+    Returns:
+      What came out, an entry for each model, as in results.json of the run.
+
+    Raises:
+      UsageError: settings or data cannot be used.
+      DfmError: training diverged or was interrupted.
+    """
+    return task_of(config).train(config, workdir)

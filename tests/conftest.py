@@ -3,6 +3,15 @@ import subprocess
 import sys
 
 import pytest
+from jaxtyping import install_import_hook
+
+# The types that annotations promise are checked at every call in this process, with the shapes
+# and dtypes of arrays; an int is as good as a float.
+CHECKED = ("baselines", "benchmarks", "data", "figures", "metrics", "reports")
+install_import_hook(
+    [f"dfm_flax.{room}" for room in CHECKED],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Of several test processes that share a GPU, the first would take all of its memory.
@@ -10,11 +19,11 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
-    "--config=configs/compress.py",
+    "--config=compress",
     "--config.data.resize=24",
     "--config.data.crop=24,24",
-    "--config.model.depth=3",
-    "--config.model.width=3",
+    "--config.model.machine.depth=3",
+    "--config.model.machine.width=3",
     "--config.optimizer.learning_rate=3e-3",
     "--config.training.num_steps=60",
     "--config.training.log_every=5",
@@ -59,28 +68,28 @@ SMALL = (
     "training.num_steps=60",
     "training.batch_size=16",
     "training.log_every=20",
-    "training.images_every=60",
     "training.checkpoint_every=20",
+    "observe_every=60",
 )
 
 
 def small_config(variant="dfm", *changes):
     from dfm_flax.config import load_config, override
 
-    config = load_config(f"configs/digits.py:{variant}")
+    config = load_config(f"digits:{variant}")
     override(config, [*SMALL, *changes])
     return config
 
 
 @pytest.fixture(scope="session")
 def small():
-    """small(variant, *changes) is a config of configs/digits.py that trains in seconds."""
+    """small(variant, *changes) is a config of digits.py that trains in seconds."""
     return small_config
 
 
 @pytest.fixture
 def small_arguments():
-    """The same changes to configs/digits.py, as arguments of `dfm train`."""
+    """The same changes to digits.py, as arguments of `dfm train`."""
     return [f"--config.{change}" for change in SMALL]
 
 

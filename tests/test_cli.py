@@ -49,9 +49,9 @@ def test_help_teaches(capsys, arguments):
 
 
 def test_show_prints_the_settings_and_overrides(capsys):
-    assert main(["train", "--config=configs/compress.py", "--config.model.depth=5", "--show"]) == 0
+    assert main(["train", "--config=compress", "--config.model.machine.depth=5", "--show"]) == 0
     out = capsys.readouterr().out
-    assert "config.model.depth = 5\n" in out
+    assert "config.model.machine.depth = 5\n" in out
     assert "config.training.batch_size = 64\n" in out
 
 
@@ -60,12 +60,12 @@ def test_show_prints_the_settings_and_overrides(capsys):
     [
         [],
         ["trian"],
-        ["train", "--config=configs/compress.py"],
-        ["train", "--confg=configs/compress.py"],
+        ["train", "--config=compress"],
+        ["train", "--confg=compress"],
         ["reconstruct", "--workdir=x", "--size=10x"],
         ["reconstruct", "--workdir=x", "--scale=-1"],
         ["reconstruct", "--workdir=x", "--config.a=1"],
-        ["train", "--config=configs/compress.py", "--config.model.depth", "5"],
+        ["train", "--config=compress", "--config.model.machine.depth", "5"],
     ],
 )
 def test_bad_usage_exits_with_2(arguments):
@@ -75,12 +75,13 @@ def test_bad_usage_exits_with_2(arguments):
 
 
 WRONG = {
-    "model.depth=1": "config.model: a machine has at least 2 layers, not 1",
-    "model.width=0": "config.model: width, channels and max_frequencies are at least 1",
-    "model.width=30": "weights; use a smaller width",
-    "model.max_frequencies=0": "config.model: width, channels and max_frequencies are at least 1",
-    "model.variances=-1,1,1": "config.model: variances=(-1.0, 1.0, 1.0): they cannot be negative",
-    "optimizer.name=soap": "optimizer.name='soap' needs optimizer.refresh_every",
+    "model.machine.depth=1": "a machine has at least 2 layers, not 1",
+    "model.machine.width=0": "width",
+    "model.machine.width=30": "weights; use a smaller width",
+    "model.machine.basis=chirp": "basis 'chirp' is not one of additive, full",
+    "model.machine.max_frequencies=0": "max_frequenc",
+    "model.machine.variances=-1,1,1": "they cannot be negative",
+    "optimizer.name=sgd": "optimizer.name='sgd' is not one of adam, soap",
     "optimizer.b1=1": "must be from 0 to below 1",
     "optimizer.learning_rate=-1": "cannot be negative",
     "optimizer.learning_rate=1e999": "is not a number",
@@ -88,10 +89,13 @@ WRONG = {
     "training.batch_size=0": "use --config.training.batch_size=1",
     "training.keep_checkpoints=0": "keep_checkpoints=0: keep 1 or more",
     "training.num_steps=3000000000": "more than 32 bits count",
-    "training.log_every=7": "checkpoint_every=10 is not a multiple of log_every=7",
-    "seeds=": "'' is not a list like 0",
-    "seeds=0,0": "different numbers",
-    "seeds=4294967296": "different numbers",
+    "training.checkpoint_every=7": "checkpoint_every=7 is not a multiple of log_every=5",
+    "num_seeds=0": "num_seeds=0: give one seed or more",
+    "seed=-1": "seed=-1, config.num_seeds=1: give one seed or more, from 0 to 4294967295",
+    "seed=4294967296": "seed=4294967296",
+    "seeds=0,1": "--config.seeds: is now --config.seed and --config.num_seeds",
+    "model.depth=5": "--config.model.depth: is now --config.model.machine.depth",
+    "task=compress": "config.task='compress' is now 'compression'",
     "data.images=": "no image given",
     "data.crop=24": "give height,width",
 }
@@ -106,7 +110,7 @@ def test_settings_without_sense_are_one_line_and_leave_no_run_behind(capsys, tin
 
 
 CONFIGS = {
-    "{'task': 'compress'}": "lacks seeds, data.images",
+    "{'task': 'compression'}": "lacks data.crop, data.images",
     "{'rate': 1.0}": "config.task=None is not",
     "{": "SyntaxError",
 }
@@ -144,9 +148,9 @@ def test_a_reader_that_has_seen_enough():
 
 def test_unknown_key_names_the_near_one(capsys, tiny, tmp_path):
     line = one_line_error(
-        capsys, 2, "train", *tiny, "--config.model.detph=3", f"--workdir={tmp_path / 'r'}"
+        capsys, 2, "train", *tiny, "--config.model.machine.detph=3", f"--workdir={tmp_path / 'r'}"
     )
-    assert "did you mean --config.model.depth?" in line
+    assert "did you mean --config.model.machine.depth?" in line
     assert not (tmp_path / "r").exists()
 
 
@@ -206,7 +210,8 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     arguments = [
         *tiny,
         f"--config.data.images={photo},sample:coffee",
-        "--config.seeds=0,3",
+        "--config.seed=2",
+        "--config.num_seeds=2",
         f"--workdir={workdir}",
     ]
     assert main(["train", *arguments]) == 0
@@ -215,9 +220,9 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     assert [row[0] for row in table[1:3]] == ["photo", "coffee"]
     results = json.loads((workdir / "results.json").read_text())
     assert [entry["name"] for entry in results] == [
-        "photo_seed0",
+        "photo_seed2",
         "photo_seed3",
-        "coffee_seed0",
+        "coffee_seed2",
         "coffee_seed3",
     ]
     original = np.asarray(PIL.Image.open(photo).resize((32, 24)), np.float64)
@@ -228,26 +233,26 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
         assert (workdir / "figures" / f"{entry['name']}.png").stat().st_size > 10_000
         assert entry["steps"] == 60
         assert 5 < entry["psnr"] < 60
-    stored = read_image(workdir / "reconstructions" / "photo_seed0.png").pixels
+    stored = read_image(workdir / "reconstructions" / "photo_seed2.png").pixels
     with np.load(workdir / "images.npz") as arrays:
         assert results[0]["psnr"] == pytest.approx(psnr(arrays["0"] / 255, stored), abs=1e-4)
-    curve = scalars(workdir, "psnr/photo_seed0")
+    curve = scalars(workdir, "psnr/photo_seed2")
     assert [step for step, _ in curve] == list(range(5, 61, 5))
     assert curve[-1][1] == pytest.approx(results[0]["psnr"], abs=1.5)
     assert scalars(workdir, "learning_rate") == [(step, np.float32(3e-3)) for step, _ in curve]
     assert min(value for _, value in scalars(workdir, "steps_per_second")) > 0
-    assert scalars(workdir, "loss")[-1][1] < scalars(workdir, "loss")[0][1]
+    assert scalars(workdir, "mse")[-1][1] < scalars(workdir, "mse")[0][1]
 
     assert main(["train", *arguments]) == 0  # finished already: the same results again
     assert json.loads((workdir / "results.json").read_text()) == results
     capsys.readouterr()
 
-    line = one_line_error(capsys, 2, "train", *arguments, "--config.model.width=4")
-    assert "model.width: 3 -> 4" in line
+    line = one_line_error(capsys, 2, "train", *arguments, "--config.model.machine.width=4")
+    assert "model.machine.width: 3 -> 4" in line
     line = one_line_error(capsys, 2, "train", *arguments, "--config.training.num_steps=70")
     assert "training.num_steps: 60 -> 70" in line
     stored = (workdir / "config.json").read_text()
-    for damaged, message in (("[1]", "cannot be read"), ("{}", "lacks task")):
+    for damaged, message in (("[1]", "cannot be read"), ("{}", "cannot be read")):
         (workdir / "config.json").write_text(damaged)
         line = one_line_error(capsys, 2, "reconstruct", f"--workdir={workdir}")
         assert message in line
@@ -257,7 +262,7 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
     assert capsys.readouterr().out.splitlines() == [
         str(tmp_path / "o" / f"{entry['name']}_50x20.png") for entry in results
     ]
-    with PIL.Image.open(tmp_path / "o" / "photo_seed0_50x20.png") as picture:
+    with PIL.Image.open(tmp_path / "o" / "photo_seed2_50x20.png") as picture:
         assert picture.size == (50, 20)
 
 

@@ -196,10 +196,10 @@ def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
 ):
     """Latents in a table: its rows are gathered from all devices of all processes."""
     arguments = (
-        "--config=configs/digits.py:table",
+        "--config=digits:table",
         *small_arguments,
         "--config.training.num_steps=600",
-        "--config.training.images_every=600",
+        "--config.observe_every=600",
         "--config.training.checkpoint_every=100",
     )
     processes = start(arguments, tmp_path / "run", processes=2, devices=2)

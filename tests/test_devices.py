@@ -51,7 +51,7 @@ def test_runs_of_many_machines_have_the_same_curves_and_machines(dfm, tiny, tmp_
     arguments = [
         *tiny,
         "--config.data.images=sample:astronaut,sample:coffee",
-        "--config.seeds=0,1",
+        "--config.num_seeds=2",
         f"--config.training.sampling={sampling}",
     ]
     for devices in (1, 2, 4):

@@ -52,7 +52,7 @@ def wait_for_step(process, workdir, step):
 
 
 def test_killed_at_random_moments_the_run_ends_bit_identical(tiny, tmp_path):
-    arguments = (*tiny, *LONGER, "--config.seeds=0,1")
+    arguments = (*tiny, *LONGER, "--config.num_seeds=2")
     finish(arguments, tmp_path / "whole")
     expected = final_digest(tmp_path / "whole")
     rng = random.Random(0)
@@ -110,7 +110,7 @@ def test_divergence_stops_with_one_line(dfm, tiny, tmp_path):
     process = dfm(
         "train",
         *tiny,
-        "--config.model.variances=1e-2,1e-2,1e80",  # weights beyond float32
+        "--config.model.machine.variances=1e-2,1e-2,1e80",  # weights beyond float32
         f"--workdir={tmp_path}",
         check=1,
     )

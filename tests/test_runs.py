@@ -1,4 +1,5 @@
 import errno
+import json
 import subprocess
 import sys
 
@@ -25,9 +26,36 @@ def test_the_config_is_kept_and_compared(tmp_path):
 def test_what_is_no_run(tmp_path):
     with pytest.raises(UsageError, match="no run here"):
         Run(tmp_path).config()
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UsageError, match=r"config\.json: cannot be read"):
-        Run(tmp_path).config()
+    for damaged in ("{", "[1]", "{}", '{"run_version": 2}', '{"run_version": "2", "config": {}}'):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(UsageError, match=r"config\.json: cannot be read"):
+            Run(tmp_path).config()
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            '{"task": "compress", "seeds": [0]}',
+            r"config\.json: of dfm_flax 0\.1 .* in another --workd",
+        ),
+        (
+            '{"run_version": 3, "config": {}}',
+            r"config\.json: of a newer dfm_flax \(version 3 of runs",
+        ),
+    ],
+)
+def test_a_run_of_another_version_is_refused(tmp_path, entries, message):
+    (tmp_path / "config.json").write_text(entries)
+    for use in (Run(tmp_path).config, lambda: Run(tmp_path).check_same(ConfigDict())):
+        with pytest.raises(UsageError, match=message):
+            use()
+
+
+def test_the_folder_says_its_version(tmp_path):
+    Run(tmp_path).write_config(ConfigDict({"sizes": (1, 2)}))
+    entries = json.loads((tmp_path / "config.json").read_text())
+    assert entries == {"run_version": 2, "config": {"sizes": [1, 2]}}
 
 
 def test_checkpoints_without_their_config_are_not_gone_on_with(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
-from dfm_flax.tasks import TASKS, Task, task_of
+from dfm_flax.tasks import TASKS, Task, task_of, train
 
 
 def test_each_task_is_found_by_its_name():
@@ -47,10 +47,10 @@ class Counting(Task):
 
 
 def test_a_task_by_import_path(monkeypatch, tmp_path):
-    (tmp_path / "of_a_user.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
+    (tmp_path / "my_tasks.py").write_text("from dfm_flax.tasks import Task\nclass Mine(Task): ...")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TypeError, match="abstract"):
-        task_of(ConfigDict({"task": "of_a_user:Mine"}))
+        task_of(ConfigDict({"task": "my_tasks:Mine"}))
 
 
 def test_a_config_is_checked_for_keys_then_for_sense():
@@ -74,7 +74,22 @@ def test_what_a_task_does_not_say_of_itself():
         "reconstructions": lambda: task.reconstruct("runs/a", "out"),
         "samples": lambda: task.sample("runs/a", 4),
         "interpolations": lambda: task.interpolate("runs/a", 0, 1, 4),
-        "evaluation": lambda: task.evaluate(["runs/a"], None),
+        "evaluation": lambda: task.evaluate(["runs/a"]),
     }.items():
         with pytest.raises(UsageError, match=f"runs/a: a run of counting has no {what}"):
             use()
+
+
+def test_train_asks_the_task_of_the_config(monkeypatch, tmp_path):
+    monkeypatch.setattr("dfm_flax.compression.task.CompressionTask", Counting)
+    config = ConfigDict({"task": "compression", "number": 3})
+    assert train(config, tmp_path) == [{"number": 3, "workdir": tmp_path}]
+
+
+def test_evaluation_passes_its_options_on(monkeypatch, tmp_path):
+    (tmp_path / "my_metrics.py").write_text(
+        "def evaluate(workdirs, num):\n    return workdirs * num"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Counting, "evaluator", "my_metrics:evaluate")
+    assert Counting().evaluate(["a", "b"], num=2) == ["a", "b", "a", "b"]

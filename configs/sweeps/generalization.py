@@ -21,6 +21,7 @@ def get_config(variant: str = "best") -> ConfigDict:
     config.training.num_steps = steps
     config.training.log_every = steps // 10
     config.training.checkpoint_every = steps // 5
+    config.observe_every = steps // 5
     with config.unlocked():
         width = config.model.machine.width
         config.grid = ConfigDict({"model": {"machine": {"width": (width,)}}})

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.training.num_steps = 1_500
     config.training.log_every = 150
     config.training.checkpoint_every = 300
+    config.observe_every = 300
     with config.unlocked():
         config.grid = ConfigDict({"model": {"machine": {"width": (6, 9, 14, 21)}}})
         config.figures = ConfigDict({"jpeg": True})

@@ -3,9 +3,11 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import PIL.Image
+from jaxtyping import Float
 
 from dfm_flax.data.images import to_pillow
 from dfm_flax.errors import UsageError
@@ -19,15 +21,15 @@ class Coded:
 
     Attributes:
       num_bytes: of the file.
-      pixels: [H, W, C] in [0, 1].
+      pixels: in [0, 1].
     """
 
     num_bytes: int
-    pixels: np.ndarray
+    pixels: Float[np.ndarray, "height width channels"]
 
 
-def codecs() -> dict[str, Callable[[np.ndarray], list[Coded]]]:
-    """Codecs by name: an image [H, W, C] in [0, 1] to itself at many rates.
+def codecs() -> dict[str, Callable[[Float[np.ndarray, "height width channels"]], list[Coded]]]:
+    """Codecs by name: an image in [0, 1] to itself at many rates.
 
     Raises:
       UsageError: the plugin for JPEG XL is not installed.
@@ -41,7 +43,7 @@ def codecs() -> dict[str, Callable[[np.ndarray], list[Coded]]]:
     return {"JPEG": _jpeg, "WebP": _webp, "AVIF": _avif, "JPEG XL": _jpeg_xl}
 
 
-def _jpeg(image: np.ndarray) -> list[Coded]:
+def _jpeg(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
     """With and without halved color, Huffman tables optimized, baseline or progressive."""
     subsamplings = (0, 2) if image.shape[-1] == 3 else (0,)
     coded = []
@@ -62,31 +64,31 @@ def _jpeg(image: np.ndarray) -> list[Coded]:
     return coded
 
 
-def _webp(image: np.ndarray) -> list[Coded]:
+def _webp(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
     return [_coded(image, "WEBP", quality=quality, method=6) for quality in _QUALITIES]
 
 
-def _avif(image: np.ndarray) -> list[Coded]:
+def _avif(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
     return [_coded(image, "AVIF", quality=quality, speed=0) for quality in _QUALITIES]
 
 
-def _jpeg_xl(image: np.ndarray) -> list[Coded]:
+def _jpeg_xl(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
     return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
 
 
-def encoded(image: np.ndarray, kind: str, **settings) -> bytes:
-    """The file of an image [H, W, 1 or 3] in [0, 1] in one of Pillow's formats, 8 bits a sample."""
+def encoded(image: Float[np.ndarray, "height width channels"], kind: str, **settings: Any) -> bytes:
+    """The file of an image in [0, 1] in one of Pillow's formats, 8 bits a sample."""
     file = io.BytesIO()
     to_pillow(np.rint(image * 255).astype(np.uint8)).save(file, kind, **settings)
     return file.getvalue()
 
 
-def decoded(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """The image [H, W, C] in [0, 1] of such a file."""
+def decoded(data: bytes, shape: tuple[int, ...]) -> Float[np.ndarray, "height width channels"]:
+    """The image in [0, 1] of such a file."""
     image = PIL.Image.open(io.BytesIO(data)).convert("L" if shape[-1] == 1 else "RGB")
     return np.asarray(image).reshape(shape) / 255
 
 
-def _coded(image: np.ndarray, kind: str, **settings) -> Coded:
+def _coded(image: Float[np.ndarray, "height width channels"], kind: str, **settings: Any) -> Coded:
     data = encoded(image, kind, **settings)
     return Coded(len(data), decoded(data, image.shape))

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32
 
 from dfm_flax.baselines.codecs import decoded, encoded
 from dfm_flax.metrics.distortion import psnr
@@ -17,24 +17,24 @@ class Jpeg:
     """A JPEG file of an image.
 
     Attributes:
-        quality: Pillow's, 1 to 100.
-        num_bytes: of the file, headers and tables too.
-        pixels: what it decodes to, float32 [H, W, C] in [0, 1].
+      quality: Pillow's, 1 to 100.
+      num_bytes: of the file, headers and tables too.
+      pixels: what it decodes to, in [0, 1].
     """
 
     quality: int
     num_bytes: int
-    pixels: NDArray[np.float32]
+    pixels: Float32[np.ndarray, "height width channels"]
 
 
-def jpeg_within(pixels: NDArray, num_bytes: int) -> Jpeg | None:
+def jpeg_within(pixels: Float[np.ndarray, "height width channels"], num_bytes: int) -> Jpeg | None:
     """The JPEG of the best PSNR in at most `num_bytes`; None where even quality 1 takes more.
 
     Tries the highest quality that fits, baseline and progressive, with and without chroma at
     half the resolution; Huffman tables are optimized.
 
     Args:
-        pixels: image [H, W, 1 or 3] in [0, 1].
+      pixels: in [0, 1].
     """
     pixels = np.clip(pixels, 0, 1)
     candidates = []
@@ -48,7 +48,10 @@ def jpeg_within(pixels: NDArray, num_bytes: int) -> Jpeg | None:
 
 
 def _highest_quality(
-    pixels: NDArray, num_bytes: int, subsampling: str, progressive: bool
+    pixels: Float[np.ndarray, "height width channels"],
+    num_bytes: int,
+    subsampling: str,
+    progressive: bool,
 ) -> tuple[int, bytes] | None:
     """By bisection: the size grows with the quality."""
     best, low, high = None, 1, 100

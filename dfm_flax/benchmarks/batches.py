@@ -13,18 +13,22 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32, Int32, PRNGKeyArray, Shaped, UInt8
 
 from dfm_flax.data.shuffling import shuffled_batch
+from dfm_flax.typing import AnyArray, Count
 
 _SETS = (("MNIST", 70_000, 64, (28, 28, 1)), ("CIFAR-10", 60_000, 512, (32, 32, 3)))
 _STEPS, _LOOPS = 200, 15
 
 
-def microseconds_per_step(step: Callable[..., jax.Array], *data: jax.Array) -> float:
+def microseconds_per_step(step: Callable[..., jax.Array], *data: Shaped[jax.Array, "..."]) -> float:
     """Time of `step(key, i, *data)`, which returns an array, in a compiled loop."""
 
     @jax.jit
-    def loop(key, num_steps, *data):
+    def loop(
+        key: PRNGKeyArray, num_steps: Int32[AnyArray, ""], *data: Shaped[jax.Array, "..."]
+    ) -> Shaped[jax.Array, "batch ..."]:
         made = jax.eval_shape(lambda: step(key, 0, *data))
         start = jnp.zeros(made.shape, made.dtype)
         return jax.lax.fori_loop(0, num_steps, lambda i, _: step(key, i, *data), start)
@@ -48,13 +52,22 @@ def main() -> None:
     for name, count, size, shape in _SETS:
         images = jax.random.bits(jax.random.PRNGKey(1), (count, *shape), jnp.uint8)
 
-        def draw(key, i, count=count, size=size):
+        def draw(
+            key: PRNGKeyArray, i: Count, count: int = count, size: int = size
+        ) -> Int32[jax.Array, "{size}"]:
             return shuffled_batch(key, i, count, size)
 
-        def draw_colors(key, i, images, draw=draw):
+        def draw_colors(
+            key: PRNGKeyArray,
+            i: Count,
+            images: UInt8[jax.Array, "images height width channels"],
+            draw: Callable[..., jax.Array] = draw,
+        ) -> Float32[jax.Array, "batch height width channels"]:
             return images[draw(key, i)].astype(jnp.float32) / 127.5 - 1
 
-        def draw_with_replacement(key, i, count=count, size=size):
+        def draw_with_replacement(
+            key: PRNGKeyArray, i: Count, count: int = count, size: int = size
+        ) -> Int32[jax.Array, "{size}"]:
             return jax.random.randint(jax.random.fold_in(key, i), (size,), 0, count)
 
         permute = jax.jit(lambda key, count=count: jax.random.permutation(key, count))

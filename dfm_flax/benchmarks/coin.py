@@ -15,9 +15,11 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.baselines.siren import Siren, siren_num_weights
 from dfm_flax.benchmarks.equal_time import Contender, adam_cosine, pace
@@ -30,6 +32,7 @@ from dfm_flax.files import atomic_path
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.rendering import render
 from dfm_flax.reports.tables import print_table
+from dfm_flax.typing import Params
 
 NETWORKS = (Siren(6, 20), Siren(6, 30))  # 5 hidden layers each
 _BATCH = 6_400
@@ -41,8 +44,14 @@ def num_bytes(siren: Siren) -> int:
     return 2 * siren_num_weights(siren.depth, siren.width, siren.channels)
 
 
-def train_siren(image: np.ndarray, siren: Siren, seconds: float, rate: float, seed: int):
-    """A network trained for so long on an image [H, W, 3], in half precision: (params, steps)."""
+def train_siren(
+    image: Float[np.ndarray, "height width 3"],
+    siren: Siren,
+    seconds: float,
+    rate: float,
+    seed: int,
+) -> tuple[Params, int]:
+    """A network trained for so long on an image, in half precision: (params, steps)."""
     optimizer = functools.partial(adam_cosine, rate)
     runner = Contender("COIN", siren, optimizer, _BATCH, "stratified")
     data = Target.stack([image])
@@ -53,7 +62,7 @@ def train_siren(image: np.ndarray, siren: Siren, seconds: float, rate: float, se
     return halved, num_steps
 
 
-def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> dict:
+def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> dict[str, Any]:
     """One image, one network, and the `.dfm` file of half its rate."""
     image = read_image(source)
     height, width, channels = image.pixels.shape
@@ -68,7 +77,7 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, rate, seed)
 
-        def decode():
+        def decode() -> Float[np.ndarray, "height width channels"]:
             coded = container.read(file)
             return render(coded.machine, coded.params, height, width)
 
@@ -102,7 +111,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON")
     options = parser.parse_args()
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for source in options.images:
         for siren in NETWORKS:
             rows.append(compare(source, siren, options.steps, options.rate, options.seed))

@@ -1,8 +1,9 @@
 """What `speed` lets run against each other: each contender is a function to be timed."""
 
 import contextlib
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import flax.struct
 import jax
@@ -10,26 +11,39 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import Float, Int32, PRNGKeyArray
 
 from dfm_flax.baselines.siren import siren_num_weights
 from dfm_flax.benchmarks import textbook
 from dfm_flax.fourier.series import by_xla
+from dfm_flax.training.losses import Metrics
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import make_step, make_train_steps, replicate
+from dfm_flax.typing import AnyArray, Params
 
 COIN_DEPTH = 5
 
 Contender = Callable[[], object]
+Positions: TypeAlias = Float[AnyArray, "positions 2"]
+Colors: TypeAlias = Float[AnyArray, "positions channels"]
 
 
-def squared_error(machine: nn.Module, params, x: jax.Array, target: jax.Array) -> jax.Array:
+def squared_error(
+    machine: nn.Module, params: Params, x: Positions, target: Colors
+) -> Float[jax.Array, ""]:
     """Mean over positions and channels (eq. 4.7)."""
-    prediction: jax.Array = machine.apply({"params": params}, x)  # type: ignore[assignment]
+    prediction: Any = machine.apply({"params": params}, x)
     return jnp.mean((prediction - target) ** 2)
 
 
 def gradient(
-    machine: nn.Module, params, x, target, *, many: bool = False, xla: bool = False
+    machine: nn.Module,
+    params: Params,
+    x: Positions,
+    target: Float[AnyArray, "*machines positions channels"],
+    *,
+    many: bool = False,
+    xla: bool = False,
 ) -> tuple[Contender, int]:
     """Value and gradient of the mean squared error, and the bytes of temporaries it takes.
 
@@ -38,11 +52,13 @@ def gradient(
       xla: does without the compiled kernels.
     """
 
-    def loss(params, x, target):
+    def loss(
+        params: Params, x: Positions, target: Float[AnyArray, "*machines positions channels"]
+    ) -> Float[jax.Array, ""]:
+        error = functools.partial(squared_error, machine)
         if not many:
-            return squared_error(machine, params, x, target)
-        one = lambda params, target: squared_error(machine, params, x, target)  # noqa: E731
-        return jnp.mean(jax.vmap(one)(params, target))
+            return error(params, x, target)
+        return jnp.mean(jax.vmap(error, in_axes=(0, None, 0))(params, x, target))
 
     with by_xla() if xla else contextlib.nullcontext():
         compiled = jax.jit(jax.value_and_grad(loss)).lower(params, x, target).compile()
@@ -50,7 +66,9 @@ def gradient(
     return lambda: compiled(params, x, target), memory.temp_size_in_bytes
 
 
-def torch_gradients(params, weights: int, x, target) -> dict[str, Contender]:
+def torch_gradients(
+    params: Params, weights: int, x: Positions, target: Colors
+) -> dict[str, Contender]:
     """The same in PyTorch: of the textbook's machine, and of a SIREN of as many weights."""
     if not textbook.torch_installed():
         return {}
@@ -75,7 +93,7 @@ def torch_decoder(weights: int, height: int, width: int) -> dict[str, Contender]
     positions = torch.stack([x, y], dim=-1).reshape(-1, 2)
     siren, _ = textbook.torch_siren(COIN_DEPTH, coin_width(weights))
 
-    def decode():
+    def decode() -> Float[np.ndarray, "pixels 3"]:
         with torch.inference_mode():
             return siren(positions).numpy()
 
@@ -91,24 +109,28 @@ def coin_width(weights: int) -> int:
 class _Feed:
     """Random positions with their colors."""
 
-    positions: jax.Array
-    colors: jax.Array
+    positions: Float[AnyArray, "*devices positions 2"]
+    colors: Float[AnyArray, "*devices positions channels"]
     batch_size: int = flax.struct.field(pytree_node=False)
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
+    def draw(
+        self, rng: PRNGKeyArray, step: Int32[jax.Array, ""]
+    ) -> Int32[jax.Array, "{self.batch_size}"]:
         return jax.random.randint(rng, (self.batch_size,), 0, len(self.positions))
 
-    def at(self, drawn: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def at(
+        self, drawn: Int32[jax.Array, "batch"]
+    ) -> tuple[Float[AnyArray, "batch 2"], Float[AnyArray, "batch channels"]]:
         return self.positions[drawn], self.colors[drawn]
 
 
 def many_steps(
-    machine: nn.Module, batch: int, steps: int, x, target, dispatches: int = 1
+    machine: nn.Module, batch: int, steps: int, x: Positions, target: Colors, dispatches: int = 1
 ) -> Contender:
     """`steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
     optimizer = optax.adam(1e-4)
 
-    def loss(params, batch, rng):
+    def loss(params: Params, batch: Any, rng: PRNGKeyArray) -> tuple[jax.Array, Metrics]:
         return squared_error(machine, params, *batch), {}
 
     params = machine.init(jax.random.PRNGKey(0), x[:1])["params"]
@@ -117,7 +139,7 @@ def many_steps(
     held = {"state": replicate(jax.tree.map(np.asarray, state))}
     feed = replicate(_Feed(x, target, batch))
 
-    def run():
+    def run() -> object:
         for _ in range(dispatches):
             held["state"], *others = train_steps(held["state"], feed, np.int32(steps // dispatches))
         return others
@@ -125,21 +147,25 @@ def many_steps(
     return run
 
 
-def python_loop(machine: nn.Module, batch: int, steps: int, x, target) -> Contender:
+def python_loop(
+    machine: nn.Module, batch: int, steps: int, x: Positions, target: Colors
+) -> Contender:
     """The same as it is usually written: batches from NumPy, a jitted step, a loop."""
     optimizer = optax.adam(1e-4)
 
-    def step(params, opt_state, x, target):
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(
+        params: Params, opt_state: optax.OptState, x: Positions, target: Colors
+    ) -> tuple[Params, optax.OptState, Float[jax.Array, ""]]:
         value, gradients = jax.value_and_grad(squared_error, argnums=1)(machine, params, x, target)
         updates, opt_state = optimizer.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, value
 
-    step = jax.jit(step, donate_argnums=(0, 1))
     params = machine.init(jax.random.PRNGKey(0), x[:1])["params"]
     held = {"state": (params, optimizer.init(params))}
     rng, x, target = np.random.default_rng(0), np.asarray(x), np.asarray(target)
 
-    def run():
+    def run() -> object:
         params, opt_state = held["state"]
         for _ in range(steps):
             index = rng.integers(0, len(x), batch)

@@ -19,11 +19,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from dfm_flax.baselines.siren import Siren, siren_num_weights
@@ -46,6 +48,7 @@ from dfm_flax.training.step import (
     over_machines,
     replicate,
 )
+from dfm_flax.typing import Params
 
 SIREN_RATES = (1.5e-3,)  # the best of 1.5e-3, 3e-3, 6e-3 on all that was tried
 _TURN = 1.0  # seconds
@@ -86,10 +89,10 @@ class Contender:
         self.steps += count
 
     @property
-    def params(self):
+    def params(self) -> Params:
         return first_replica(self._state).params_of(0)
 
-    def look(self, image: np.ndarray) -> float:
+    def look(self, image: Float[np.ndarray, "height width channels"]) -> float:
         picture = np.rint(render(self.model, self.params, *image.shape[:2]) * 255) / 255
         quality = psnr(image, picture) if np.isfinite(picture).all() else float("nan")
         self.curve.append((round(self.seconds, 2), round(quality, 3)))
@@ -109,8 +112,8 @@ def of_config(name: str, config: ConfigDict) -> Contender:
 
 def contenders(weights: int) -> list[Contender]:
     """The thesis's machine, the best one and SIRENs of at most `weights` weights."""
-    thesis = load_config("configs/compress.py")
-    best = load_config(f"configs/compress_best.py:{weights}")
+    thesis = load_config("compress")
+    best = load_config(f"compress_best:{weights}")
     depth, width = min(
         ((d, w) for d in range(2, 30) for w in (6, 7, 8, 9) if num_weights(d, w) <= weights * 1.01),
         key=lambda shape: abs(weights - num_weights(*shape)),
@@ -133,9 +136,9 @@ def contenders(weights: int) -> list[Contender]:
 
 def ablations(weights: int) -> list[Contender]:
     """The best config, and what is left of it with one part each as in the thesis."""
-    best = load_config(f"configs/compress_best.py:{weights}")
+    best = load_config(f"compress_best:{weights}")
 
-    def without(name: str, **changes) -> Contender:
+    def without(name: str, **changes: Any) -> Contender:
         config = best.copy_and_resolve_references().unlock()
         config.update_from_flattened_dict(changes)
         machine = config.model.machine
@@ -193,7 +196,7 @@ def pace(runners: list[Contender], data: Target) -> dict[str, float]:
     return {name: statistics.median(each) for name, each in rates.items()}
 
 
-def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict:
+def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict[str, Any]:
     """Trains contenders on the center 400x400 of an image; returns their PSNR in dB."""
     image = prepare(read_image(source), crop=(400, 400)).pixels
     data = Target.stack([image])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfm_flax.files import atomic_path
@@ -40,12 +41,12 @@ def _plot(file: Path, rows: list[dict[str, Any]]) -> None:
     if compared:
         _plot_ratios(parts[0].subplots(), compared)
     if scaled:
-        _plot_scaling(parts[1].subplots(1, 3, sharey=True), scaled)
+        _plot_scaling(list(parts[1].subplots(1, 3, sharey=True)), scaled)
     with atomic_path(file) as path:
         figure.savefig(path, dpi=110)
 
 
-def _plot_ratios(ax, rows) -> None:
+def _plot_ratios(ax: Axes, rows: list[dict[str, Any]]) -> None:
     labels = [f"{_case(row)}: {row['contender']}" for row in rows]
     ratios = [row["ratio"] for row in rows]
     colors = ["tab:blue" if row["contender"] == "ours" else "silver" for row in rows]
@@ -57,7 +58,7 @@ def _plot_ratios(ax, rows) -> None:
     ax.margins(x=0.1)
 
 
-def _plot_scaling(panels, rows) -> None:
+def _plot_scaling(panels: list[Axes], rows: list[dict[str, Any]]) -> None:
     """Percent of peak over each size, the others as in most of the rows."""
     usual = {"depth": 6, "width": 8, "positions": 4_096}
     for ax, key in zip(panels, ("positions", "width", "depth"), strict=True):

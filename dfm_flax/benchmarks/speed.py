@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 import jax
+from jaxtyping import Float
 
 from dfm_flax.benchmarks.contenders import (
     Contender,
@@ -26,6 +27,7 @@ from dfm_flax.config import load_config
 from dfm_flax.fourier import FourierMachine, num_weights
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
+from dfm_flax.typing import Params
 
 OURS = "ours"
 Row = dict[str, Any]
@@ -97,7 +99,7 @@ def decoding(rounds: int) -> list[Row]:
     """An image of 768 x 512 pixels from machines of about 3,500, 10,000 and 21,600 weights."""
     rows = []
     for weights in (3_500, 10_000, 21_600):
-        best = make_machine(load_config(f"configs/compress_best.py:{weights}").model.machine, 3)
+        best = make_machine(load_config(f"compress_best:{weights}").model.machine, 3)
         params = best.init(jax.random.PRNGKey(0), jax.numpy.zeros((1, 2)))["params"]
         contenders: dict[str, Contender] = {
             OURS: functools.partial(render, best, params, 512, 768),
@@ -133,7 +135,14 @@ def scaling(rounds: int) -> list[Row]:
 CASES = {case.__name__: case for case in (layers, generation, dispatch, decoding, scaling)}
 
 
-def _example(depth: int, width: int, positions: int, channels: int = 3):
+def _example(
+    depth: int, width: int, positions: int, channels: int = 3
+) -> tuple[
+    FourierMachine,
+    Float[jax.Array, "{positions} 2"],
+    Float[jax.Array, "{positions} {channels}"],
+    Params,
+]:
     """A machine, random positions and colors for it, and its initial parameters."""
     machine = FourierMachine(depth, width, channels, variances=1e-4)
     keys = jax.random.split(jax.random.PRNGKey(0), 3)

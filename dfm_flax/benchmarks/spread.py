@@ -12,12 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.models.machine import make_machine
+from dfm_flax.typing import Params
 
 _POSITIONS = 4_096
 
@@ -33,7 +35,7 @@ def spread(machine: FourierMachine, target: Target, seed: int = 0) -> list[tuple
     x, colors = target.at(index)
     params = machine.init(jax.random.PRNGKey(seed), x)["params"]
 
-    def loss(params):
+    def loss(params: Params) -> Float[jax.Array, ""]:
         prediction: Any = machine.apply({"params": params}, x)
         return jnp.mean((prediction - colors) ** 2)
 
@@ -51,10 +53,10 @@ def spread(machine: FourierMachine, target: Target, seed: int = 0) -> list[tuple
 def main(source: str = "sample:astronaut") -> None:
     target = Target.stack([prepare(read_image(source), crop=(400, 400)).pixels])
     target = jax.tree.map(lambda leaf: leaf[0], target)
-    thesis = load_config("configs/compress.py")
+    thesis = load_config("compress")
     machines = {
         f"best, {weights} weights": make_machine(
-            load_config(f"configs/compress_best.py:{weights}").model.machine, 3
+            load_config(f"compress_best:{weights}").model.machine, 3
         )
         for weights in (21_600, 3_500)
     }

@@ -8,13 +8,16 @@ import importlib.util
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.fourier import Full
+from dfm_flax.typing import AnyArray, Params
 
 
 class TextbookMachine(nn.Module):
@@ -25,8 +28,11 @@ class TextbookMachine(nn.Module):
     channels: int = 3
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps positions [..., 2] to colors [..., channels]."""
+    def __call__(
+        self, positions: Float[AnyArray, "*points 2"]
+    ) -> Float[jax.Array, "*points {self.channels}"]:
+        """Maps positions to colors."""
+        x = jnp.asarray(positions)
         for i, n in enumerate([self.width] * (self.depth - 1) + [self.channels]):
             y = _TextbookLayer(n, name=f"layer_{i}")(x)
             x = x + y if x.shape[-1] == n else y
@@ -37,7 +43,9 @@ class _TextbookLayer(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(
+        self, x: Float[jax.Array, "*points m"]
+    ) -> Float[jax.Array, "*points {self.features}"]:
         k = Full(1).frequencies(x.shape[-1]).astype(np.float32)
         theta = 2 * math.pi * (x @ k.T)
         features = jnp.concatenate([jnp.cos(theta), jnp.sin(theta)[..., 1:]], axis=-1)
@@ -49,7 +57,7 @@ def torch_installed() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def torch_machine(params) -> tuple[Callable, list]:
+def torch_machine(params: Params) -> tuple[Callable[[Any], Any], list[Any]]:
     """A plain PyTorch version with these `FourierMachine` parameters: (function, weights)."""
     import torch
 
@@ -60,7 +68,7 @@ def torch_machine(params) -> tuple[Callable, list]:
     sizes = [2] + [weight.shape[1] for weight in weights[:-1]]
     ks = [torch.tensor(Full(1).frequencies(m).T.astype(np.float32)) for m in sizes]
 
-    def machine(x):
+    def machine(x: Any) -> Any:
         for weight, k in zip(weights, ks, strict=True):
             theta = 2 * math.pi * (x @ k)
             features = torch.cat([torch.cos(theta), torch.sin(theta)[:, 1:]], dim=-1)
@@ -73,7 +81,7 @@ def torch_machine(params) -> tuple[Callable, list]:
 
 def torch_siren(
     depth: int, width: int, channels: int = 3, w0: float = 30.0
-) -> tuple[Callable, list]:
+) -> tuple[Callable[[Any], Any], list[Any]]:
     """COIN's network as its authors wrote it, sines of linear layers: (function, weights)."""
     import torch
 
@@ -81,7 +89,7 @@ def torch_siren(
     layers = [torch.nn.Linear(m, n) for m, n in itertools.pairwise(sizes)]
     weights = [parameter for layer in layers for parameter in layer.parameters()]
 
-    def siren(x):
+    def siren(x: Any) -> Any:
         for layer in layers[:-1]:
             x = torch.sin(w0 * layer(x))
         return layers[-1](x)
@@ -89,7 +97,9 @@ def torch_siren(
     return siren, weights
 
 
-def torch_gradient(function: Callable, weights: list, x, target) -> Callable[[], None]:
+def torch_gradient(
+    function: Callable[[Any], Any], weights: list[Any], x: Any, target: Any
+) -> Callable[[], None]:
     """A contender: the mean squared error of `function` at x, and its gradient."""
 
     def call() -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dfm_flax.codec import container, decoder, encoder
-from dfm_flax.codec.encoder import Goal
+from dfm_flax.codec import container, decoder
 from dfm_flax.data.images import Image
 from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
@@ -83,7 +82,9 @@ def encode(
     """
     if bpp is None and psnr is None and percent is None:
         bpp = _DEFAULT_BPP
-    goal = Goal(bpp=bpp, psnr=psnr, percent=percent)
+    from dfm_flax.codec import encoder  # which brings all of training
+
+    goal = encoder.Goal(bpp=bpp, psnr=psnr, percent=percent)
     source = _one_file(image) if isinstance(image, str | Path) else _as_image(image)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"image{container.SUFFIX}"

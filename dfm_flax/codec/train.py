@@ -44,7 +44,7 @@ class BudgetedFeed:
     """Random pixels of an image, and the bits that the weights of its machine may take."""
 
     pixels: PixelFeed
-    budget: jax.Array
+    budget: Any
 
     def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
         """Indices of pixels [B]."""

@@ -1,7 +1,11 @@
 """Arguments that commands share."""
 
 import argparse
+import ast
+import importlib
+import pkgutil
 import re
+import textwrap
 from pathlib import Path
 
 
@@ -48,3 +52,25 @@ def shard(text: str) -> tuple[int, int]:
     if index >= parts:
         raise argparse.ArgumentTypeError(f"{text} is not I/N with I from 0 to N-1, like 0/4")
     return index, parts
+
+
+def described(package: str) -> str:
+    """The modules of a package with the first paragraphs of their docstrings, as lines of a help.
+
+    The modules are read and not imported, which takes a second where they compute.
+    """
+    folder = Path(importlib.import_module(package).__path__[0])
+    texts = {
+        module.name: ast.get_docstring(ast.parse((folder / f"{module.name}.py").read_text())) or ""
+        for module in pkgutil.iter_modules([str(folder)])
+    }
+    column = 4 + max(map(len, texts))
+    return "\n".join(
+        textwrap.fill(
+            " ".join(text.partition("\n\n")[0].split()),
+            100,
+            initial_indent=f"  {name}".ljust(column),
+            subsequent_indent=" " * column,
+        )
+        for name, text in texts.items()
+    )

@@ -64,9 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.evaluation.evaluate import evaluate
+    from dfm_flax.runs import Run
+    from dfm_flax.tasks import task_of
 
-    results = evaluate(
+    results = task_of(Run(options.workdir[0]).config()).evaluate(
         options.workdir,
         num=options.num,
         priors=options.prior,

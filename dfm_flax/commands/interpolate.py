@@ -24,11 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation.sampling import load_generator
+    from dfm_flax.runs import Run
+    from dfm_flax.tasks import task_of
 
     check_writable(options.out)
-    generator = load_generator(options.workdir)
-    images = generator.interpolate(options.first, options.second, options.steps, options.size)
+    task = task_of(Run(options.workdir).config())
+    images = task.interpolate(
+        options.workdir, options.first, options.second, options.steps, size=options.size
+    )
     write_images(options.out, images, columns=len(images))
     print(options.out)
     return 0

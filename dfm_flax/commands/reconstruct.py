@@ -30,39 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.errors import UsageError
     from dfm_flax.runs import Run
+    from dfm_flax.tasks import task_of
 
-    out = options.out or options.workdir / "reconstructions"
-    if Run(options.workdir).config().get("task") == "generate":
-        _reconstruct_images(options, out)
-        print(out)
-        return 0
-    if options.images or options.split:
-        raise UsageError(f"{options.workdir} is a run of compression: no --images, no --split")
-    from dfm_flax.compression.reconstruct import reconstruct
-
-    for path in reconstruct(options.workdir, out, options.scale, options.size):
+    written = task_of(Run(options.workdir).config()).reconstruct(
+        options.workdir,
+        options.out or options.workdir / "reconstructions",
+        scale=options.scale,
+        size=options.size,
+        images=options.images,
+        split=options.split,
+    )
+    for path in written:
         print(path)
     return 0
-
-
-def _reconstruct_images(options: argparse.Namespace, out: Path) -> None:
-    import numpy as np
-
-    from dfm_flax.data.image_sets import load_image_set
-    from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation.input_images import read_images
-    from dfm_flax.generation.sampling import load_generator
-
-    check_writable(out)
-    generator = load_generator(options.workdir)
-    shape = generator.shape
-    if options.split:
-        data = generator.config.data
-        split = load_image_set(data.name, options.split, data.data_dir, data.size)
-        images = (split.images / 255).astype(np.float32)
-    else:
-        images = read_images(options.images, shape)
-    scaled = tuple(max(1, round(n * options.scale)) for n in (shape.height, shape.width))
-    write_images(out, generator.reconstruct(images, options.size or scaled))

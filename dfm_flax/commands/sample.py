@@ -3,12 +3,8 @@
 Draws images of random latents from the newest checkpoint of a run. A machine is a function
 of the position, so any --size can be asked for.
 
---prior says what the latents are drawn from; each is fitted to the latents of the training
-images once, and kept with the run:
-  normal    independent normals with the mean and deviation of each entry of the latents; for
-            a variational autoencoder N(0, I), which it was trained for
-  gaussian  a Gaussian with full covariance
-  gmm       a mixture of up to 100 such, by far the nearest; its first use takes a minute
+--prior says what the latents are drawn from, see below. Each is fitted to the latents of the
+training images once, and kept with the run.
 
 --out: a picture such as samples.png holds all images as a grid; NAME.npz the array `images`,
 uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.
@@ -17,7 +13,7 @@ uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.
 import argparse
 from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, count, seed, size
+from dfm_flax.commands.arguments import add_workdir, count, described, seed, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,19 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=count, default=64, metavar="N", help="default: 64")
     parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="where to write")
     parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
-    parser.add_argument(
-        "--prior", default="gaussian", metavar="NAME", help="normal, gaussian (default) or gmm"
+    parser.add_argument("--prior", default="gaussian", metavar="NAME", help="default: gaussian")
+    parser.epilog = (
+        f"priors:\n{described('dfm_flax.generation.priors')}\n"
+        "  or an import path my_module:Name, of a subclass of dfm_flax.generation.prior.Prior"
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.figures.image_output import check_writable, write_images
-    from dfm_flax.generation.sampling import load_generator
+    from dfm_flax.runs import Run
+    from dfm_flax.tasks import task_of
 
     check_writable(options.out)
-    generator = load_generator(options.workdir)
-    images = generator.sample(options.num, options.prior, options.seed, options.size)
+    task = task_of(Run(options.workdir).config())
+    images = task.sample(
+        options.workdir, options.num, prior=options.prior, seed=options.seed, size=options.size
+    )
     write_images(options.out, images)
     print(options.out)
     return 0

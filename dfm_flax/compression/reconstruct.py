@@ -3,14 +3,13 @@
 import contextlib
 from pathlib import Path
 
-from dfm_flax import config as configs
 from dfm_flax.compression.jobs import make_jobs, stored_images
-from dfm_flax.compression.settings import SETTINGS, SETTINGS_OF_SOAP
 from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
 from dfm_flax.runs import Run
+from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
@@ -35,7 +34,7 @@ def reconstruct(
     """
     run = Run(workdir)
     config = run.config()
-    configs.check(config, run.config_file, SETTINGS, SETTINGS_OF_SOAP)
+    task_of(config).check(config, run.config_file)
     jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
     machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)

@@ -1,7 +1,7 @@
 """A run of compression while it is trained: what goes into its folder."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dfm_flax.training.observer import Observers, write_observation
 from dfm_flax.training.optimizers import make_schedule
 from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import first_replica
 
 
 class CompressionRun:
@@ -87,11 +88,12 @@ class CompressionRun:
         }
         self._writer.write_scalars(progress.step, scalars)
 
-    def observe(self, step: int, state: Callable[[], TrainState]) -> None:
-        """Lets the observers look, if they are due; `state` gives that of this run's machines."""
-        if self._observers.due(step):
-            seen = self._observers(MachinesSnapshot(self.machine, self.jobs, state()))
-            write_observation(self._tensorboard, step, seen)
+    def observe(self, progress: Progress, part: slice) -> None:
+        """Lets the observers look, if they are due, at the part of all machines that is its own."""
+        if self._observers.due(progress.step):
+            state = first_replica(progress.state).machines(part)
+            seen = self._observers(MachinesSnapshot(self.machine, self.jobs, state))
+            write_observation(self._tensorboard, progress.step, seen)
 
     def measure(self, state: TrainState, history: History) -> list[dict]:
         """Writes the results, of this run's machines and their curves; see `results.measure`."""

@@ -10,15 +10,16 @@ from dfm_flax.config import load_config
 from dfm_flax.errors import UsageError
 from dfm_flax.tasks import Task
 
-# Runs that differ in these alone can be trained side by side: in numbers of the optimizer, which
-# become data of the step, and in what shows in the initial weights only.
-NUMBERS = ("b1", "b2", "learning_rate", "final_learning_rate")
-
 
 class CompressionTask(Task):
     name = "compression"
+    # Numbers of the optimizer, which become data of the step, and what shows in the initial
+    # weights only.
     may_differ = (
-        *(f"optimizer.{number}" for number in NUMBERS),
+        "optimizer.b1",
+        "optimizer.b2",
+        "optimizer.learning_rate",
+        "optimizer.final_learning_rate",
         "model.machine.variances",
         "model.machine.normalize",
     )
@@ -76,8 +77,8 @@ class CompressionTask(Task):
         images: Sequence[str | Path] = (),
         split: str | None = None,
     ) -> list[Path]:
-        from dfm_flax.compression.reconstruct import reconstruct
-
         if images or split:
             raise UsageError(f"{workdir} is a run of compression: no --images, no --split")
+        from dfm_flax.compression.reconstruct import reconstruct
+
         return reconstruct(workdir, out, scale, size)

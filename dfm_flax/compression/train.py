@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from dfm_flax import cluster
 from dfm_flax.compression.losses import LOSSES
 from dfm_flax.compression.run import CompressionRun
-from dfm_flax.compression.task import NUMBERS
 from dfm_flax.fourier.series import evaluation
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.training.feed import PixelFeed
@@ -28,7 +27,6 @@ from dfm_flax.training.state import TrainState, initial_states
 from dfm_flax.training.step import (
     Step,
     check_divides,
-    first_replica,
     make_step,
     over_machines,
 )
@@ -64,7 +62,7 @@ def train_side_by_side(
     alone, or side by side with others that are at the same step. What stops one stops all.
 
     Args:
-      configs: they differ in `settings.MAY_DIFFER` at most.
+      configs: they differ in `CompressionTask.may_differ` at most.
 
     Returns:
       The entries of all, one run's after the other's.
@@ -91,9 +89,7 @@ def train_side_by_side(
     def on_log(progress: Progress) -> dict[str, str]:
         for run, part in zip(runs, parts, strict=True):
             run.log(progress, progress.metrics["mse"][part], weights)
-            run.observe(
-                progress.step, lambda part=part: first_replica(progress.state).machines(part)
-            )
+            run.observe(progress, part)
         psnrs = [psnr_of_loss(error) for error in progress.metrics["mse"]]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}
 
@@ -137,7 +133,7 @@ def _step_of_all(runs: Sequence[CompressionRun]) -> tuple[Step, dict[str, np.nda
     loss = make_loss(LOSSES, runs[0].machine, config)
     numbers = {
         name: np.array([run.config.optimizer[name] for run in runs for _ in run.jobs], np.float32)
-        for name in NUMBERS
+        for name in config.optimizer
         if len({run.config.optimizer[name] for run in runs}) > 1
     }
 

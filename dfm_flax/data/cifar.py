@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 
 from dfm_flax.errors import UsageError
 
@@ -21,16 +21,19 @@ def is_cifar(paths: Iterable[str]) -> bool:
 
 def read_cifar(
     files: Mapping[str, bytes], source: str
-) -> tuple[dict[str, tuple[NDArray[np.uint8], NDArray[np.int32]]], tuple[str, ...]]:
-    """Images [N, 32, 32, 3] and labels [N] of "train" and "test", and the class names.
+) -> tuple[
+    dict[str, tuple[UInt8[np.ndarray, "_images 32 32 3"], Int32[np.ndarray, "_images"]]],
+    tuple[str, ...],
+]:
+    """Images and labels of "train" and "test", and the class names.
 
     Args:
-        files: contents by path, data_batch_1 .. data_batch_5, test_batch and batches.meta, or
-            those of the binary version: data_batch_1.bin .. and batches.meta.txt.
-        source: where they come from, for messages.
+      files: contents by path, data_batch_1 .. data_batch_5, test_batch and batches.meta, or
+        those of the binary version: data_batch_1.bin .. and batches.meta.txt.
+      source: where they come from, for messages.
 
     Raises:
-        UsageError: a file is missing, damaged or holds something else.
+      UsageError: a file is missing, damaged or holds something else.
     """
     by_name = {_base(path): content for path, content in files.items()}
     binary = any(name.endswith(".bin") for name in by_name)
@@ -55,7 +58,9 @@ def read_cifar(
     return splits, tuple(class_names)
 
 
-def _read_binary(content: bytes, what: str):
+def _read_binary(
+    content: bytes, what: str
+) -> tuple[UInt8[np.ndarray, "images 32 32 3"], Int32[np.ndarray, "images"]]:
     """Records of a label's byte and the planes of an image."""
     size = 1 + int(np.prod(_SHAPE))
     if not content or len(content) % size:
@@ -64,7 +69,9 @@ def _read_binary(content: bytes, what: str):
     return _interleaved(records[:, 1:]), records[:, 0].astype(np.int32)
 
 
-def _read_pickled(content: bytes, what: str):
+def _read_pickled(
+    content: bytes, what: str
+) -> tuple[UInt8[np.ndarray, "images 32 32 3"], Int32[np.ndarray, "images"]]:
     """A pickled dictionary with rows of planes and a list of labels."""
     batch = _unpickle(content, what)
     planes, labels = batch.get(b"data"), batch.get(b"labels")
@@ -81,7 +88,9 @@ def _read_pickled(content: bytes, what: str):
     return _interleaved(planes), np.array(labels, np.int32)
 
 
-def _interleaved(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _interleaved(
+    planes: UInt8[np.ndarray, "images 3*32*32"],
+) -> UInt8[np.ndarray, "images 32 32 3"]:
     return planes.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
 
 
@@ -108,7 +117,7 @@ class _ArraysOnly(pickle.Unpickler):
         }
     )
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a data set")
         if name == "_reconstruct":

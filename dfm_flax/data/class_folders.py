@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from dfm_flax.data.images import decode_image, prepare
@@ -32,7 +32,7 @@ def list_folder(folder: Path) -> list[str]:
     """The files in a folder and two levels below, as sorted relative paths with slashes.
 
     Raises:
-        UsageError: there is no such folder, or it cannot be read.
+      UsageError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
@@ -47,7 +47,7 @@ def arrange(paths: Iterable[str], source: str) -> list[Entry]:
     left out are named in a warning.
 
     Raises:
-        UsageError: there are no images, or they lie at different depths.
+      UsageError: there are no images, or they lie at different depths.
     """
     image_suffixes = PIL.Image.registered_extensions()
     visible = [path for path in paths if not any(map(_is_hidden, path.split("/")))]
@@ -83,17 +83,17 @@ def _is_hidden(name: str) -> bool:
 
 def decode_entries(
     entries: Sequence[Entry], read: Callable[[str], bytes], source: str, size: int = 0
-) -> NDArray[np.uint8]:
-    """The images of entries, uint8 [N, H, W, C], gray only if all are.
+) -> UInt8[np.ndarray, "images height width channels"]:
+    """The images of entries, gray only if all are.
 
     Args:
-        entries: at least one.
-        read: the bytes of a path.
-        source: where they come from, for messages.
-        size: the shorter side is resized to it and the center cut out, size x size; 0 keeps.
+      entries: at least one.
+      read: the bytes of a path.
+      source: where they come from, for messages.
+      size: the shorter side is resized to it and the center cut out, size x size; 0 keeps.
 
     Raises:
-        UsageError: an image cannot be read, their sizes differ, or they do not fit into memory.
+      UsageError: an image cannot be read, their sizes differ, or they do not fit into memory.
     """
     stacked = np.zeros((0, 0, 0, 0), np.uint8)
     for i, entry in enumerate(tqdm(entries, "reading", unit="image", delay=1, leave=False)):
@@ -113,7 +113,9 @@ def decode_entries(
     return stacked
 
 
-def _decode(read, path: str, source: str, size: int) -> NDArray[np.uint8]:
+def _decode(
+    read: Callable[[str], bytes], path: str, source: str, size: int
+) -> UInt8[np.ndarray, "height width channels"]:
     try:
         content = read(path)
     except OSError as error:

@@ -6,24 +6,24 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from dfm_flax.errors import UsageError
 
 
-def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, num_axes: int) -> UInt8[np.ndarray, "..."]:
     """The array of an IDX file of bytes, gzipped or not (the content tells, not the suffix).
 
     The header is two zero bytes, the type (8, unsigned bytes), the number of axes, and the
     length of each axis as a big-endian uint32.
 
     Args:
-        path: the file.
-        num_axes: 3 for images [N, H, W], 1 for labels [N].
+      path: the file.
+      num_axes: 3 for images [N, H, W], 1 for labels [N].
 
     Raises:
-        UsageError: the file is missing, no IDX file of bytes with `num_axes` axes, damaged,
-            shorter or longer than its header says.
+      UsageError: the file is missing, no IDX file of bytes with `num_axes` axes, damaged,
+        shorter or longer than its header says.
     """
     data = _read_unzipped(path)
     magic = bytes([0, 0, 8, num_axes])

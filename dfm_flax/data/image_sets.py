@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 
 from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
 from dfm_flax.data.parts import bounds
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
+from dfm_flax.registry import import_path, is_import_path
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +25,15 @@ class ImageSet:
     """Images of one size with their classes.
 
     Attributes:
-        name: as it was asked for.
-        images: uint8 [N, H, W, C]; C is 1 (gray) or 3 (RGB).
-        labels: int32 [N], from 0 on; all 0 where there are none.
-        num_classes: 1 where there are no labels.
+      name: as it was asked for.
+      images: of 1 channel (gray) or 3 (RGB).
+      labels: from 0 on; all 0 where there are none.
+      num_classes: 1 where there are no labels.
     """
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
+    images: UInt8[np.ndarray, "images height width channels"]
+    labels: Int32[np.ndarray, "images"]
     num_classes: int
 
 
@@ -46,22 +47,23 @@ def load_image_set(
     """Loads a set of images, in an order that is always the same.
 
     Args:
-        name: "digits", scikit-learn's 1,797 digits of 8x8 with their 0..16 scaled to 0..255;
-            the name of a set in tensorflow-datasets, such as "mnist", downloaded if need be; or
-            "folder:PATH", images whose sub-folders, if any, are classes by alphabet.
-        split: "all", "train" or "test". "all" of TFDS is train, validation and test one after the
-            other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
-            well. Sets without splits hold out about a fifth as "test": the images whose name
-            (for digits the position in the set, "0" on; for folders the path below PATH) has a
-            CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
-        data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
-        size: if not 0, the shorter side of each image is resized to it and the center cut
-            out, size x size pixels.
-        part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
+      name: "digits", scikit-learn's 1,797 digits of 8x8 with their 0..16 scaled to 0..255;
+        the name of a set in tensorflow-datasets, such as "mnist", downloaded if need be; or
+        "folder:PATH", images whose sub-folders, if any, are classes by alphabet; or the import
+        path "my_module:function" of a function that takes all other arguments by name.
+      split: "all", "train" or "test". "all" of TFDS is train, validation and test one after the
+        other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
+        well. Sets without splits hold out about a fifth as "test": the images whose name
+        (for digits the position in the set, "0" on; for folders the path below PATH) has a
+        CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
+      data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
+      size: if not 0, the shorter side of each image is resized to it and the center cut
+        out, size x size pixels.
+      part: (i, n) loads the i-th of n equal parts, in order, and reads no other image.
 
     Raises:
-        UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
-            or damaged, its images have different sizes, or it does not fit into memory.
+      UsageError: there is no such set or split, it cannot be downloaded or read, it is incomplete
+        or damaged, its images have different sizes, or it does not fit into memory.
     """
     if size < 0:
         raise UsageError(f"data set {name}: size={size} is no number of pixels; 0 keeps the size")
@@ -69,6 +71,8 @@ def load_image_set(
         return _load_digits(split, size, part)
     if name.startswith(FOLDER_PREFIX):
         return _load_folder(name, split, size, part)
+    if is_import_path(name):
+        return _load_of_user(name, split, data_dir, size, part)
     from dfm_flax.data import tfds
 
     builder = tfds.open_builder(name, data_dir)
@@ -78,6 +82,25 @@ def load_image_set(
     elif (note := tfds.read_note(folder)) and note["lossy"]:
         log.warning("%s was imported from %s, which lose detail", name, note["kind"])
     return ImageSet(name, *tfds.read(builder, split, size, part))
+
+
+def _load_of_user(
+    name: str, split: str, data_dir: str, size: int, part: tuple[int, int]
+) -> ImageSet:
+    load = import_path(name, "data set")
+    try:
+        loaded = load(split=split, data_dir=data_dir, size=size, part=part)
+        if not isinstance(loaded, ImageSet):
+            raise TypeError(f"it gave a {type(loaded).__name__}, not an ImageSet")
+        images = loaded.images
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise TypeError(f"its images are {images.dtype} {list(images.shape)}, not uint8 NHWC")
+    except UsageError as error:
+        raise UsageError(f"data set {name}: {error}") from error
+    # The function is the user's program: whatever it raises is theirs to see.
+    except Exception as error:
+        raise UsageError(f"data set {name}: {type(error).__name__}: {one_line(error)}") from error
+    return loaded
 
 
 def is_held_out(name: str) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float32, Real, UInt, UInt8
+from numpy.typing import ArrayLike
 from PIL.TiffImagePlugin import BITSPERSAMPLE
 
 from dfm_flax.errors import UsageError, one_line
@@ -31,13 +32,13 @@ class Image:
     """An image and what is known of its source.
 
     Attributes:
-        pixels: float32 [H, W, C] in [0, 1]; C is 1 (gray) or 3 (RGB).
-        levels: the largest sample of the source, 255 (8 bits) or 65535 (16 bits).
-        name: the file's name without folder and suffix.
-        had_alpha: whether anything was transparent and now shows white.
+      pixels: in [0, 1], of 1 channel (gray) or 3 (RGB).
+      levels: the largest sample of the source, 255 (8 bits) or 65535 (16 bits).
+      name: the file's name without folder and suffix.
+      had_alpha: whether anything was transparent and now shows white.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: Float32[np.ndarray, "height width channels"]
     levels: int
     name: str
     had_alpha: bool = False
@@ -52,8 +53,8 @@ def read_image(source: str | Path) -> Image:
     deeper, Pillow reduces to 8 bits. Float images must hold [0, 1] and count as 16 bits.
 
     Raises:
-        UsageError: the source is missing, cannot be read, is no image, is truncated or
-            damaged, holds numbers out of range, or is so large that Pillow suspects an attack.
+      UsageError: the source is missing, cannot be read, is no image, is truncated or
+        damaged, holds numbers out of range, or is so large that Pillow suspects an attack.
     """
     if str(source).startswith(SAMPLE_PREFIX):
         path = _sample_path(str(source).removeprefix(SAMPLE_PREFIX))
@@ -88,12 +89,12 @@ def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) 
     """Resizes so that the shorter side has `resize` pixels (0 keeps), then crops the center.
 
     Args:
-        image: the image.
-        resize: pixels of the shorter side; the longer side keeps the proportion.
-        crop: (height, width) in pixels, or None for the whole image.
+      image: the image.
+      resize: pixels of the shorter side; the longer side keeps the proportion.
+      crop: (height, width) in pixels, or None for the whole image.
 
     Raises:
-        UsageError: a size makes no sense, or the image is smaller than the crop.
+      UsageError: a size makes no sense, or the image is smaller than the crop.
     """
     if resize < 0 or (crop is not None and min(crop) < 1):
         raise UsageError(
@@ -126,9 +127,9 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
     quality 95.
 
     Raises:
-        UsageError: no format has this suffix or can hold the image, or it cannot be written.
-        ValueError: the pixels are not finite [H, W, 1] or [H, W, 3], or `levels` is neither
-            255 nor 65535.
+      UsageError: no format has this suffix or can hold the image, or it cannot be written.
+      ValueError: the pixels are not finite [H, W, 1] or [H, W, 3], or `levels` is neither
+        255 nor 65535.
     """
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or not np.isfinite(pixels).all():
@@ -150,12 +151,14 @@ def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
             raise UsageError(f"cannot write {path}: {error}") from error
 
 
-def to_pillow(samples: NDArray[np.uint8]) -> PIL.Image.Image:
-    """Pillow's image, gray or RGB, of samples [H, W, 1] or [H, W, 3]."""
+def to_pillow(samples: UInt8[np.ndarray, "height width channels"]) -> PIL.Image.Image:
+    """Pillow's image, gray or RGB, of 1 channel or 3."""
     return PIL.Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
 
 
-def _quantize(pixels: NDArray, dtype: type[np.unsignedinteger]) -> NDArray:
+def _quantize(
+    pixels: Real[np.ndarray, "height width channels"], dtype: type[np.unsignedinteger[Any]]
+) -> UInt[np.ndarray, "height width channels"]:
     """Values in [0, 1] as the nearest of all levels of an integer type, some rows at a time."""
     samples = np.empty(pixels.shape, dtype)
     rows = max(1, 2**20 // pixels[0].size)
@@ -180,8 +183,8 @@ def _sample_path(name: str) -> Path:
     return samples[name]
 
 
-def _decode(data: bytes) -> tuple[NDArray[np.float32], int]:
-    """Samples float32 [H, W, 1..4] in [0, 1], alpha last where C is even; and the levels."""
+def _decode(data: bytes) -> tuple[Float32[np.ndarray, "height width channels"], int]:
+    """Samples in [0, 1], alpha last where the channels are even; and the levels."""
     image = PIL.Image.open(io.BytesIO(data))
     if min(image.size) < 1:
         raise ValueError("it has no pixels")
@@ -224,7 +227,7 @@ def _raw_mode(image: PIL.Image.Image) -> str:
     return raw_mode if isinstance(raw_mode, str) else ""
 
 
-def _decode_low_bytes(data: bytes, raw_mode: str) -> NDArray[np.float32]:
+def _decode_low_bytes(data: bytes, raw_mode: str) -> Float32[np.ndarray, "height width channels"]:
     image: Any = PIL.Image.open(io.BytesIO(data))
     image.tile = [
         tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:]))
@@ -233,7 +236,9 @@ def _decode_low_bytes(data: bytes, raw_mode: str) -> NDArray[np.float32]:
     return np.asarray(PIL.ImageOps.exif_transpose(image), np.float32)
 
 
-def _over_white(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+def _over_white(
+    samples: Float32[np.ndarray, "height width samples"],
+) -> tuple[Float32[np.ndarray, "height width channels"], bool]:
     """Colors composited over white, and whether anything was transparent."""
     if samples.shape[-1] % 2:
         return samples, False
@@ -241,7 +246,9 @@ def _over_white(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool
     return colors * alpha + (1 - alpha), bool(alpha.min() < 1)
 
 
-def _resize(pixels: NDArray[np.float32], shorter: int) -> NDArray[np.float32]:
+def _resize(
+    pixels: Float32[np.ndarray, "height width channels"], shorter: int
+) -> Float32[np.ndarray, "new_height new_width channels"]:
     """Lanczos in float, each channel alone; overshoot at edges is clipped."""
     shortest = min(pixels.shape[:2])
     # Integers, rounded half up: the longer side is then never shorter than its exact size asks.
@@ -264,8 +271,8 @@ def _shorter_side_for(crop: tuple[int, int], size: tuple[int, ...]) -> int:
     return max(-(-min(size) * want // have) for want, have in zip(crop, size, strict=True))
 
 
-def _encode_png_16_bit(samples: NDArray) -> bytes:
-    """A 16-bit PNG of samples [H, W, C], gray or RGB; Pillow writes none in color."""
+def _encode_png_16_bit(samples: UInt[np.ndarray, "height width channels"]) -> bytes:
+    """A 16-bit PNG, gray or RGB; Pillow writes none in color."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)

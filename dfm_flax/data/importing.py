@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from dfm_flax.data.images import to_pillow
@@ -38,18 +38,18 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
     interrupted import leaves nothing that is taken for a data set.
 
     Args:
-        name: in TFDS, of a set with splits train and test of images and labels, such as "mnist",
-            "fashion_mnist" or "cifar10".
-        source: the files, one of `originals.KINDS`.
-        data_dir: where TFDS keeps its data; "" is TFDS's default.
+      name: in TFDS, of a set with splits train and test of images and labels, such as "mnist",
+        "fashion_mnist" or "cifar10".
+      source: the files, one of `originals.KINDS`.
+      data_dir: where TFDS keeps its data; "" is TFDS's default.
 
     Returns:
-        The folder of the set.
+      The folder of the set.
 
     Raises:
-        UsageError: the set exists already, the source is not complete and sound, or does not
-            fit the set's features.
-        DfmError: it could not be written.
+      UsageError: the set exists already, the source is not complete and sound, or does not
+        fit the set's features.
+      DfmError: it could not be written.
     """
     import tensorflow_datasets as tfds
 
@@ -72,7 +72,7 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
             name = builder.name
             pkg_dir_path = builder.pkg_dir_path
 
-            def _split_generators(self, dl_manager):
+            def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
                 if originals.class_names:
                     self.info.features["label"].names = list(originals.class_names)
                 return {
@@ -80,7 +80,7 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
                     for split, arrays in originals.splits.items()
                 }
 
-            def _download_and_prepare(self, *args, **kwargs):
+            def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
                 super()._download_and_prepare(*args, **kwargs)
                 (Path(self.data_dir) / NOTE_FILE).write_text(json.dumps(note) + "\n")
 
@@ -107,7 +107,11 @@ def _write(builder: Any, tfds: Any) -> None:
 
 
 def _examples(
-    split: str, images: NDArray[np.uint8], labels: NDArray[np.int32], bar: tqdm, with_id: bool
+    split: str,
+    images: UInt8[np.ndarray, "images height width channels"],
+    labels: Int32[np.ndarray, "images"],
+    bar: tqdm,
+    with_id: bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Keys and examples; the keys are TFDS's own, so the order on the disk is too."""
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -148,7 +152,7 @@ def _read_for(name: str, source: Path, features: Any) -> Originals:
 
 def _class_order(
     name: str, source: Path, originals: Originals, label: Any
-) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
+) -> tuple[Int32[np.ndarray, "classes"] | None, tuple[str, ...]]:
     """New labels by old ones (None: the same), and the names that the set is still to get."""
     if not originals.class_names:
         return None, ()
@@ -181,5 +185,5 @@ def _compare_with_known(name: str, source: Path, originals: Originals) -> None:
         log.warning("%s: %s, which lose detail; name them so", source, originals.kind)
 
 
-def _times(shape: tuple) -> str:
+def _times(shape: tuple[int | None, ...]) -> str:
     return " x ".join(map(str, shape))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 
 from dfm_flax.data.cifar import is_cifar, read_cifar
 from dfm_flax.data.class_folders import SPLITS, Entry, arrange, decode_entries, list_folder
@@ -29,14 +29,17 @@ class Originals:
     """What was read from original files.
 
     Attributes:
-        splits: for "train" and "test", images uint8 [N, H, W, C] and labels int32 [N].
-        class_names: by label; () where the files do not tell.
-        kind: of the files, in words.
-        is_lossy: whether images were stored in a format that loses, such as JPEG.
-        is_mnist: whether these are the four files of MNIST, byte for byte when unpacked.
+      splits: images and labels of "train" and "test".
+      class_names: by label; () where the files do not tell.
+      kind: of the files, in words.
+      is_lossy: whether images were stored in a format that loses, such as JPEG.
+      is_mnist: whether these are the four files of MNIST, byte for byte when unpacked.
     """
 
-    splits: dict[str, tuple[NDArray[np.uint8], NDArray[np.int32]]]
+    splits: dict[
+        str,
+        tuple[UInt8[np.ndarray, "_images _height _width _channels"], Int32[np.ndarray, "_images"]],
+    ]
     class_names: tuple[str, ...]
     kind: str
     is_lossy: bool = False
@@ -47,7 +50,7 @@ def read_originals(source: Path) -> Originals:
     """Reads a data set from a folder or an archive of one of `KINDS`.
 
     Raises:
-        UsageError: it is none of them, incomplete or damaged.
+      UsageError: it is none of them, incomplete or damaged.
     """
     if source.is_dir():
         if any(_find_idx(source, stem) for stem in _IDX_STEMS.values()):

@@ -7,7 +7,7 @@ def bounds(total: int, part: tuple[int, int]) -> tuple[int, int]:
     """Where the i-th of n equal parts of `total` examples begins and ends; `part` is (i, n).
 
     Raises:
-        UsageError: there are fewer examples than parts.
+      UsageError: there are fewer examples than parts.
     """
     i, n = part
     if total < n:

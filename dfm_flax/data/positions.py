@@ -1,35 +1,47 @@
 """Positions of pixels in the unit square, and images as sets of pixels to learn."""
 
-from typing import Any
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, Int32, Integer, PRNGKeyArray, Real
+
+from dfm_flax.typing import AnyArray, Count
 
 
-def pixel_positions(index, height, width):
-    """Centers of the pixels of given row-major index, [..., 2] as (x, y) in the unit square."""
+def pixel_positions(
+    index: Integer[AnyArray, "*points"], height: Count, width: Count
+) -> Float32[jax.Array, "*points 2"]:
+    """Centers of the pixels of given row-major index, as (x, y) in the unit square."""
     return pixel_centers(index % width, index // width, height, width)
 
 
-def pixel_centers(column, row, height, width):
-    """Centers of the pixels in given columns and rows, [..., 2] as (x, y) in the unit square."""
+def pixel_centers(
+    column: Real[AnyArray, "*points"], row: Real[AnyArray, "*points"], height: Count, width: Count
+) -> Float32[jax.Array, "*points 2"]:
+    """Centers of the pixels in given columns and rows, as (x, y) in the unit square."""
     x = (column + 0.5) / width
     y = (row + 0.5) / height
     return jnp.stack([x, y], axis=-1).astype(jnp.float32)
 
 
-def shifted(index, shift, height, width):
-    """Positions [..., 2] of pixels moved by `shift` [..., 2] pixels, not over the outer centers."""
+def shifted(
+    index: Integer[AnyArray, "*points"],
+    shift: Float[AnyArray, "*points 2"],
+    height: Count,
+    width: Count,
+) -> Float32[jax.Array, "*points 2"]:
+    """Positions of pixels moved by `shift` pixels, not over the outer centers."""
     size = jnp.array([width, height], jnp.float32)
     return jnp.clip(
         pixel_positions(index, height, width) + shift / size, 0.5 / size, 1 - 0.5 / size
     )
 
 
-def interpolated(images: jax.Array, positions: jax.Array) -> jax.Array:
-    """Colors [B, P, C] of images [B, H, W, C] at positions [P, 2], by cubic convolution.
+def interpolated(
+    images: Float[AnyArray, "images height width channels"], positions: Float[AnyArray, "points 2"]
+) -> Float[jax.Array, "images points channels"]:
+    """Colors of images at positions, by cubic convolution.
 
     The kernel of Keys (1981) gives a pixel's own color at its center, and stays sharp in
     between, where a linear one blurs. Beyond the outermost centers lies nothing: the weights
@@ -42,8 +54,10 @@ def interpolated(images: jax.Array, positions: jax.Array) -> jax.Array:
     return jnp.einsum("bhwc,hwp->bpc", images, weights, precision=jax.lax.Precision.HIGHEST)
 
 
-def _cubic_weights(place: jax.Array, size: int) -> jax.Array:
-    """Of `size` pixels, at their integer places, for the values at `place` [P]: [size, P]."""
+def _cubic_weights(
+    place: Float[AnyArray, "points"], size: int
+) -> Float[jax.Array, "{size} points"]:
+    """Of `size` pixels, at their integer places, for the values at `place`."""
     distance = jnp.abs(place - jnp.arange(size)[:, None])
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
@@ -54,6 +68,30 @@ def _cubic_weights(place: jax.Array, size: int) -> jax.Array:
 MAX_STRATIFIED = 46_340  # pixels of a stratified batch: its square must fit an int32
 
 
+def draw_pixels(
+    rng: PRNGKeyArray, count: Count, num: int, stratified: bool = False
+) -> Int32[jax.Array, "{num}"]:
+    """Indices of `num` random pixels of an image that has `count`.
+
+    Uniform with replacement; or stratified: the image, row by row, is cut into `num` runs of
+    equal length (of whole and broken pixels), and one pixel of each is drawn. That spreads a
+    batch evenly over the image, so gradients are less noisy. Either way all pixels are drawn
+    equally often.
+
+    Raises:
+      ValueError: a stratified batch of more than `MAX_STRATIFIED` pixels.
+    """
+    if not stratified:
+        return jax.random.randint(rng, (num,), 0, count)
+    if num > MAX_STRATIFIED:
+        raise ValueError(f"a stratified batch has at most {MAX_STRATIFIED} pixels, not {num}")
+    # floor((i + u) count / num), with whole numbers where float32 would not do.
+    i = jnp.arange(num)
+    whole = i * (count // num) + i * (count % num) // num
+    broken = (i * (count % num) % num + jax.random.uniform(rng, (num,)) * count) / num
+    return jnp.minimum(whole + jnp.floor(broken).astype(jnp.int32), count - 1)
+
+
 @flax.struct.dataclass
 class Target:
     """An image as the pixels that a machine learns.
@@ -61,17 +99,17 @@ class Target:
     Images of different sizes can be stacked: `pixels` is padded to the largest.
 
     Attributes:
-      pixels: colors [P, C] in [-1, 1], row by row; those beyond height * width are unused.
+      pixels: colors in [-1, 1], row by row; those beyond height * width are unused.
       height, width: size in pixels.
     """
 
-    pixels: Any
-    height: Any
-    width: Any
+    pixels: Float32[AnyArray, "*images pixels channels"]
+    height: np.integer | Integer[AnyArray, "*images"]
+    width: np.integer | Integer[AnyArray, "*images"]
 
     @classmethod
-    def stack(cls, images: list[np.ndarray]) -> "Target":
-        """Targets with a leading axis, from images [H, W, C] in [0, 1] of equal channels."""
+    def stack(cls, images: list[Float[np.ndarray, "_height _width channels"]]) -> "Target":
+        """Targets with a leading axis, from images in [0, 1] of equal channels."""
         most = max(image.shape[0] * image.shape[1] for image in images)
         pixels = np.zeros((len(images), most, images[0].shape[-1]), np.float32)
         for row, image in zip(pixels, images, strict=True):
@@ -79,25 +117,14 @@ class Target:
         heights, widths = np.array([image.shape[:2] for image in images], np.int32).T
         return cls(pixels, heights, widths)
 
-    def draw(self, rng: jax.Array, num: int, stratified: bool = False) -> jax.Array:
-        """Indices of `num` random pixels: [num].
+    def draw(
+        self, rng: PRNGKeyArray, num: int, stratified: bool = False
+    ) -> Int32[jax.Array, "{num}"]:
+        """Indices of `num` random pixels, as `draw_pixels` draws them."""
+        return draw_pixels(rng, self.height * self.width, num, stratified)
 
-        Uniform with replacement; or stratified: the image, row by row, is cut into `num`
-        runs of equal length (of whole and broken pixels), and one pixel of each is drawn.
-        That spreads a batch evenly over the image, so gradients are less noisy. Either way
-        all pixels are drawn equally often.
-        """
-        count = self.height * self.width
-        if not stratified:
-            return jax.random.randint(rng, (num,), 0, count)
-        if num > MAX_STRATIFIED:
-            raise ValueError(f"a stratified batch has at most {MAX_STRATIFIED} pixels, not {num}")
-        # floor((i + u) count / num), with whole numbers where float32 would not do.
-        i = jnp.arange(num)
-        whole = i * (count // num) + i * (count % num) // num
-        broken = (i * (count % num) % num + jax.random.uniform(rng, (num,)) * count) / num
-        return jnp.minimum(whole + jnp.floor(broken).astype(jnp.int32), count - 1)
-
-    def at(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Positions [..., 2] and colors [..., C] of pixels."""
+    def at(
+        self, index: Integer[AnyArray, "*points"]
+    ) -> tuple[Float32[jax.Array, "*points 2"], Float32[AnyArray, "*points channels"]]:
+        """Positions and colors of pixels."""
         return pixel_positions(index, self.height, self.width), self.pixels[index]

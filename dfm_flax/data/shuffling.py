@@ -6,20 +6,27 @@ Feistel network, of which just the places of a batch are computed.
 """
 
 import math
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Int32, PRNGKeyArray, UInt32
+
+from dfm_flax.typing import Count
 
 MAX_EXAMPLES = 2**30  # sums of two of these fit an int32; so do batch sizes
 # The smallest sets mix the slowest: of 6 examples, 700,000 orders show that 8 rounds do not make
 # all orders equally likely; after 12, four times as many do not.
 _ROUNDS = 12
 
+# Examples, and whether each is one.
+_Walk: TypeAlias = tuple[UInt32[jax.Array, "places"], Bool[jax.Array, "places"]]
+
 
 def shuffled_batch(
-    rng: jax.Array, step: jax.Array, num_examples: int, batch_size: int
-) -> jax.Array:
-    """Indices of the examples of a step: int32 [batch_size], each in [0, num_examples).
+    rng: PRNGKeyArray, step: Count, num_examples: int, batch_size: int
+) -> Int32[jax.Array, "{batch_size}"]:
+    """Indices of the examples of a step, each in [0, num_examples).
 
     The batches are cut, one after the other, from an endless stream of examples: its
     position p = step * batch_size + i holds, in epoch p // num_examples, the example in place
@@ -31,13 +38,13 @@ def shuffled_batch(
     `training.step.shard`: together they see each position of the stream once.
 
     Args:
-        rng: the key of the run, the same at all steps and on all devices.
-        step: int32 scalar, not negative.
-        num_examples: at most 2^30.
-        batch_size: at most 2^30; it may exceed `num_examples`.
+      rng: the key of the run, the same at all steps and on all devices.
+      step: not negative, and no more than an int32 holds.
+      num_examples: at most 2^30.
+      batch_size: at most 2^30; it may exceed `num_examples`.
 
     Raises:
-        ValueError: a number is out of range.
+      ValueError: a number is out of range.
     """
     if not (0 < num_examples <= MAX_EXAMPLES and 0 < batch_size <= MAX_EXAMPLES):
         raise ValueError(
@@ -52,8 +59,10 @@ def shuffled_batch(
     return _permuted(place % num_examples, keys[place // num_examples].T, num_examples)
 
 
-def _start(step: jax.Array, num_examples: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """Epoch (uint32, modulo 2^32) and place (int32) of step * batch_size, which may exceed 2^32.
+def _start(
+    step: Count, num_examples: int, batch_size: int
+) -> tuple[UInt32[jax.Array, ""], Int32[jax.Array, ""]]:
+    """Epoch (modulo 2^32) and place of step * batch_size, which may exceed 2^32.
 
     step = q * num_examples + r is multiplied by the bits of batch_size, from the highest on, and
     the places that exceed an epoch are carried over at each: nothing overflows.
@@ -68,16 +77,20 @@ def _start(step: jax.Array, num_examples: int, batch_size: int) -> tuple[jax.Arr
     return epoch, place
 
 
-def _carried(epoch: jax.Array, place: jax.Array, num_examples: int) -> tuple[jax.Array, jax.Array]:
+def _carried(
+    epoch: UInt32[jax.Array, ""], place: Int32[jax.Array, ""], num_examples: int
+) -> tuple[UInt32[jax.Array, ""], Int32[jax.Array, ""]]:
     over = place >= num_examples
     return epoch + over.astype(jnp.uint32), jnp.where(over, place - num_examples, place)
 
 
-def _round_keys(rng: jax.Array, epoch: jax.Array) -> jax.Array:
+def _round_keys(rng: PRNGKeyArray, epoch: UInt32[jax.Array, ""]) -> UInt32[jax.Array, "keys"]:
     return jax.random.bits(jax.random.fold_in(rng, epoch), (2 * _ROUNDS,), jnp.uint32)
 
 
-def _permuted(place: jax.Array, keys: jax.Array, num_examples: int) -> jax.Array:
+def _permuted(
+    place: Int32[jax.Array, "places"], keys: UInt32[jax.Array, "keys places"], num_examples: int
+) -> Int32[jax.Array, "places"]:
     """The example in each place, by a bijection of [0, num_examples) for each column of keys.
 
     A Feistel network permutes pairs (left, right) of [0, a) x [0, b), ab >= num_examples; a
@@ -85,22 +98,22 @@ def _permuted(place: jax.Array, keys: jax.Array, num_examples: int) -> jax.Array
     it a bijection. As a and b are near the root of num_examples, few pairs stand for none.
 
     Args:
-        place: int32 [B].
-        keys: uint32 [2 rounds, B].
-        num_examples: of the epoch.
+      place: in the epoch.
+      keys: two for each round.
+      num_examples: of the epoch.
     """
     a = math.isqrt(num_examples - 1) + 1
     # With a and b both odd, rounds would rotate cycles of odd length: even permutations only.
     b = 2 * -(-num_examples // (2 * a))
 
-    def permute(x):
+    def permute(x: UInt32[jax.Array, "places"]) -> UInt32[jax.Array, "places"]:
         left, right = x // b, x % b
         for left_key, right_key in zip(keys[::2], keys[1::2], strict=True):
             left = (left + _hashed(right, left_key)) % a
             right = (right + _hashed(left, right_key)) % b
         return left * b + right
 
-    def walk(state):
+    def walk(state: _Walk) -> _Walk:
         x, is_done = state
         x = jnp.where(is_done, x, permute(x))
         return x, x < num_examples
@@ -110,8 +123,10 @@ def _permuted(place: jax.Array, keys: jax.Array, num_examples: int) -> jax.Array
     return x.astype(jnp.int32)
 
 
-def _hashed(x: jax.Array, key: jax.Array) -> jax.Array:
-    """A random function of x [B], of 31 bits, chosen by the key: MurmurHash3's mix of both."""
+def _hashed(
+    x: UInt32[jax.Array, "places"], key: UInt32[jax.Array, "places"]
+) -> UInt32[jax.Array, "places"]:
+    """A random function of x, of 31 bits, chosen by the key: MurmurHash3's mix of both."""
     x = x ^ key
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from dfm_flax import tensorflow_log
@@ -34,7 +34,7 @@ def open_builder(name: str, data_dir: str = "") -> Any:
     """TFDS's builder of a set, such as "mnist" or "emnist/letters"; "" is TFDS's own folder.
 
     Raises:
-        UsageError: TFDS has no such set, or it is no set of images.
+      UsageError: TFDS has no such set, or it is no set of images.
     """
     import tensorflow_datasets as tfds
 
@@ -93,7 +93,7 @@ def find_folder(builder: Any) -> Path | None:
     was interrupted.
 
     Raises:
-        UsageError: there is a folder, but it is not whole.
+      UsageError: there is a folder, but it is not whole.
     """
     folder = Path(builder.data_dir)
     if not folder.is_dir():
@@ -113,7 +113,7 @@ def download(builder: Any) -> None:
     """Has TFDS download and prepare a set; its messages go to the standard error.
 
     Raises:
-        UsageError: there is no internet, or TFDS cannot download it.
+      UsageError: there is no internet, or TFDS cannot download it.
     """
     name, root = full_name(builder), Path(builder.data_dir_root)
     if is_importable(builder):
@@ -153,21 +153,21 @@ def _can_reach(builder: Any) -> bool:
 
 def read(
     builder: Any, split: str, size: int = 0, part: tuple[int, int] = (0, 1)
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
-    """Images [N, H, W, C], labels [N] and the number of classes of a set on the disk.
+) -> tuple[UInt8[np.ndarray, "images height width channels"], Int32[np.ndarray, "images"], int]:
+    """Images, labels and the number of classes of a set on the disk.
 
     The order is the stored one, always the same. Without labels, all are 0 of one class.
 
     Args:
-        builder: as `open_builder` gives it, of a set that `find_folder` finds.
-        split: "all" for train, validation and test, as far as the set has them, one after the
-            other, or what TFDS takes, such as "test" or "train[:1000]".
-        size: the shorter side is resized to it and the center cut out, size x size; 0 keeps.
-        part: (i, n) reads the i-th of n equal parts; nothing of the others is decoded.
+      builder: as `open_builder` gives it, of a set that `find_folder` finds.
+      split: "all" for train, validation and test, as far as the set has them, one after the
+        other, or what TFDS takes, such as "test" or "train[:1000]".
+      size: the shorter side is resized to it and the center cut out, size x size; 0 keeps.
+      part: (i, n) reads the i-th of n equal parts; nothing of the others is decoded.
 
     Raises:
-        UsageError: no such split, images of different sizes, more than fits into memory, or
-            the files are damaged.
+      UsageError: no such split, images of different sizes, more than fits into memory, or
+        the files are damaged.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -254,7 +254,9 @@ def _image_shape(builder: Any, size: int) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def _resized(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resized(
+    batch: UInt8[np.ndarray, "1 height width channels"], size: int
+) -> UInt8[np.ndarray, "1 {size} {size} channels"]:
     """A batch of one image with its center brought to size x size."""
     image = prepare(Image((batch[0] / 255).astype(np.float32), 255, ""), size, (size, size))
     return np.rint(image.pixels * 255).astype(np.uint8)[np.newaxis]

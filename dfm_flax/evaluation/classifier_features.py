@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet
@@ -183,7 +183,7 @@ def _shifted(images: jax.Array, offsets: jax.Array) -> jax.Array:
     return jax.vmap(cut)(padded, offsets)
 
 
-def _look(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+def _look(model: Classifier, params: Any, images: NDArray[np.uint8]) -> tuple[ArrayLike, ArrayLike]:
     """Features and probabilities of up to `_LOOKED_AT` images."""
     # Batches of one size run one compiled program.
     padding = [(0, _LOOKED_AT - len(images)), (0, 0), (0, 0), (0, 0)]
@@ -192,19 +192,21 @@ def _look(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[NDArray
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(model: Classifier, params, images: NDArray[np.uint8]) -> tuple[jax.Array, jax.Array]:
+def _apply(
+    model: Classifier, params: Any, images: NDArray[np.uint8]
+) -> tuple[jax.Array, jax.Array]:
     outputs: Any = model.apply({"params": params}, images)
     features, logits = outputs
     return features, jax.nn.softmax(logits)
 
 
-def _accuracy(num_classes: int, params, test: ImageSet) -> float:
+def _accuracy(num_classes: int, params: Any, test: ImageSet) -> float:
     look = functools.partial(_look, _model(num_classes), params)
     features = FeatureExtractor("classifier", {}, _LOOKED_AT, look)(test.images)
     return float(np.mean(features.probabilities.argmax(axis=1) == test.labels))
 
 
-def _write(file: Path, params, accuracy: float) -> None:
+def _write(file: Path, params: Any, accuracy: float) -> None:
     arrays: dict[str, Any] = flatten_dict(params, sep="/")
     with atomic_path(file) as path:
         np.savez(path, accuracy=accuracy, digest=_digest(params), **arrays)
@@ -223,7 +225,7 @@ def _read(file: Path) -> tuple[Any, float]:
     return params, accuracy
 
 
-def _digest(params) -> str:
+def _digest(params: Any) -> str:
     """SHA-256 of the weights. It identifies them in results: how it is made must not change."""
     sha = hashlib.sha256()
     for name, array in sorted(flatten_dict(params, sep="/").items()):

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+# Maps uint8 images [B, H, W, C] to activations [B, D] and probabilities [B, classes].
+Look = Callable[[NDArray[np.uint8]], tuple[ArrayLike, ArrayLike]]
+
 _BAR_AFTER = 2  # seconds
 
 
@@ -44,7 +47,7 @@ class FeatureExtractor:
     name: str
     about: dict[str, Any]
     batch_size: int
-    look: Callable[[NDArray[np.uint8]], tuple[ArrayLike, ArrayLike]]
+    look: Look
     slow: bool = False
 
     def __call__(self, images: NDArray[np.uint8], what: str = "images") -> Features:

@@ -20,7 +20,7 @@ class FrechetObserver(Observer):
     `evaluation.classifier_features`). Few images make it larger than that of `dfm evaluate`.
     """
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: ConfigDict) -> None:
         """Makes the classifier, and looks at real images."""
         super().__init__(config)
         train, test = (

@@ -82,7 +82,7 @@ class RealImages:
             distances[by] = float(np.median(distance[:, 1])) / unit
         return distances
 
-    def _features_of(self, index: NDArray) -> Features:
+    def _features_of(self, index: NDArray[np.intp]) -> Features:
         place = np.full(len(self.images), -1)
         place[self.looked_at] = np.arange(len(self.looked_at))
         return self.features[place[index]]

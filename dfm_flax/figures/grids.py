@@ -3,11 +3,15 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Real
 
 
-def image_grid(images: NDArray, columns: int | None = None, gap: int = 2) -> NDArray[np.float32]:
-    """Images [B, H, W, C] in [0, 1], row by row, as one [H', W', C] with white gaps.
+def image_grid(
+    images: Real[np.ndarray, "images height width channels"],
+    columns: int | None = None,
+    gap: int = 2,
+) -> Float32[np.ndarray, "grid_height grid_width channels"]:
+    """Images in [0, 1], row by row, as one with white gaps.
 
     As near to a square as can be, where `columns` is not given.
     """

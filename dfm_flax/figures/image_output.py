@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
@@ -12,10 +12,14 @@ from dfm_flax.figures.grids import image_grid
 from dfm_flax.files import atomic_path
 
 
-def write_images(path: str | Path, images: NDArray, columns: int | None = None) -> None:
-    """Writes images [B, H, W, C] in [0, 1] as the suffix of the path says.
+def write_images(
+    path: str | Path,
+    images: Float[np.ndarray, "images height width channels"],
+    columns: int | None = None,
+) -> None:
+    """Writes images in [0, 1] as the suffix of the path says.
 
-    An image suffix such as .png gives one picture, a grid; .npz the array `images`, uint8
+    An image suffix such as .png gives one picture, a grid; .npz the array `images` in 8 bits,
     [B, H, W, C]; none a folder of 00000.png, 00001.png and so on.
 
     Raises:

@@ -41,15 +41,15 @@ def loss_grid_figure(
     """Writes a PNG with a square for each (row, column), as figure 5.1.
 
     Args:
-        path: the PNG to write.
-        losses: by (row, column) value; its interval is the square's color.
-        percents: of the raw size, by (row, column): what the square says.
-        bounds: between the intervals, ascending, one or more.
-        labels: of the vertical and the horizontal axis.
-        title: the line on top.
+      path: the PNG to write.
+      losses: by (row, column) value; its interval is the square's color.
+      percents: of the raw size, by (row, column): what the square says.
+      bounds: between the intervals, ascending, one or more.
+      labels: of the vertical and the horizontal axis.
+      title: the line on top.
 
     Raises:
-        UsageError: the file cannot be written.
+      UsageError: the file cannot be written.
     """
     rows, columns = (list(dict.fromkeys(key[axis] for key in losses)) for axis in (0, 1))
     # Small losses bright: what is dark has learnt nothing.

@@ -6,8 +6,8 @@ A generator that has memorized its training images shows the same image twice.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from dfm_flax.files import atomic_path
 
@@ -21,21 +21,21 @@ _DPI = 100
 
 def neighbors_figure(
     path: str | Path,
-    images: NDArray[np.uint8],
-    columns: dict[str, NDArray[np.uint8]],
+    images: UInt8[np.ndarray, "images height width channels"],
+    columns: dict[str, UInt8[np.ndarray, "images _neighbors _height _width _channels"]],
     *,
     title: str,
 ) -> None:
     """Writes a PNG with a row for each image, and its neighbors under one caption or more.
 
     Args:
-        path: the PNG to write.
-        images: generated images, uint8 [N, H, W, 1 or 3].
-        columns: neighbors of each image, nearest first, uint8 [N, K, H, W, C], by caption.
-        title: the line on top.
+      path: the PNG to write.
+      images: generated images, of 1 or 3 channels.
+      columns: neighbors of each image, nearest first, by caption.
+      title: the line on top.
 
     Raises:
-        UsageError: the file cannot be written.
+      UsageError: the file cannot be written.
     """
     panels = {"generated": images[:, np.newaxis], **columns}
     enlargement = max(1, -(-_SIDE // max(images.shape[1:3])))
@@ -64,8 +64,10 @@ def neighbors_figure(
         figure.savefig(temporary, format="png")
 
 
-def _tile(rows: NDArray[np.uint8], enlargement: int) -> NDArray[np.uint8]:
-    """Images [N, K, H, W, C] as one RGB picture, whole multiples of their size, on white."""
+def _tile(
+    rows: UInt8[np.ndarray, "rows columns height width channels"], enlargement: int
+) -> UInt8[np.ndarray, "picture_height picture_width 3"]:
+    """Images as one RGB picture, whole multiples of their size, on white."""
     rows = np.broadcast_to(rows, (*rows.shape[:-1], 3))
     rows = rows.repeat(enlargement, axis=2).repeat(enlargement, axis=3)
     gaps = [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from dfm_flax.files import atomic_path
 
@@ -16,18 +16,20 @@ _CAPTION_LINE = 16
 
 
 def pictures_figure(
-    path: str | Path, pictures: Sequence[tuple[str, NDArray | None]], columns: int
+    path: str | Path,
+    pictures: Sequence[tuple[str, Real[np.ndarray, "_height _width _channels"] | None]],
+    columns: int,
 ) -> None:
     """Writes a PNG of pictures, row by row.
 
     Args:
-        path: the PNG to write.
-        pictures: (caption, image [H, W, 1 or 3] in [0, 1]) pairs, one or more; None leaves the
-            place white.
-        columns: pictures in a row.
+      path: the PNG to write.
+      pictures: captions and images in [0, 1] of 1 or 3 channels, one or more; None leaves the
+        place white.
+      columns: pictures in a row.
 
     Raises:
-        UsageError: the file cannot be written.
+      UsageError: the file cannot be written.
     """
     rows = -(-len(pictures) // columns)
     lines = max(caption.count("\n") + 1 for caption, _ in pictures)

@@ -4,13 +4,13 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dfm_flax.files import atomic_path
 
@@ -47,15 +47,15 @@ def reconstruction_figure(
     high. The error is |original - reconstruction| times `ERROR_GAIN`, clipped to [0, 1].
 
     Args:
-        path: the PNG to write.
-        original: image [H, W, 1 or 3] with values in [0, 1].
-        reconstruction: image of the same shape.
-        curve: (step, PSNR in dB) pairs during training, any number; infinite ones are left out.
-        title: the line on top, such as the image's name, PSNR and size.
+      path: the PNG to write.
+      original: image [H, W, 1 or 3] with values in [0, 1].
+      reconstruction: image of the same shape.
+      curve: (step, PSNR in dB) pairs during training, any number; infinite ones are left out.
+      title: the line on top, such as the image's name, PSNR and size.
 
     Raises:
-        UsageError: the file cannot be written.
-        ValueError: the shapes differ or are not [H, W, 1] or [H, W, 3].
+      UsageError: the file cannot be written.
+      ValueError: the shapes differ or are not [H, W, 1] or [H, W, 3].
     """
     original, reconstruction = np.asarray(original), np.asarray(reconstruction)
     shape = original.shape
@@ -117,7 +117,7 @@ def _axes(figure: Figure, size: tuple[float, float], box: _Box, caption: str) ->
     return axes
 
 
-def _draw_picture(axes: Axes, pixels: NDArray[Any]) -> None:
+def _draw_picture(axes: Axes, pixels: Real[np.ndarray, "height width channels"]) -> None:
     reduced = _enlargement(*pixels.shape[:2]) < 1
     # As 8-bit RGB, because Matplotlib rounds floats down and its gray map is not exact.
     pixels = np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8)

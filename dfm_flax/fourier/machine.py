@@ -142,7 +142,7 @@ def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
     if depth < 2:
         raise ValueError(f"a machine has at least 2 layers, not {depth}")
     if isinstance(setting, str) or not isinstance(setting, Sequence):
-        return [setting] * depth  # type: ignore[list-item]
+        return [setting] * depth
     if len(setting) == 1:
         return list(setting) * depth
     if len(setting) != 3:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,8 +57,8 @@ def apply_machines(
     """
 
     def apply(vector: jax.Array) -> jax.Array:
-        colors = machine.apply({"params": split_vector(machine, vector)}, positions)
-        assert isinstance(colors, jax.Array)  # and no state
+        params = split_vector(machine, vector)
+        colors: Any = machine.apply({"params": params}, positions)
         return colors
 
     return jax.vmap(apply)(coefficients)

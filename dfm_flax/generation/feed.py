@@ -1,5 +1,7 @@
 """Shuffled batches of a data set, for a generator."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -27,8 +29,8 @@ class ImageFeed:
       latent_size: L.
     """
 
-    images: jax.Array
-    order: jax.Array
+    images: Any
+    order: Any
     batch_size: int = flax.struct.field(pytree_node=False)
     latent_size: int = flax.struct.field(pytree_node=False)
 

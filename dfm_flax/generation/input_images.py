@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.model import ImageShape
+from dfm_flax.generation.generator import ImageShape
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from dfm_flax.data.positions import Target, interpolated, shifted
+from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import Generator, ImageBatch
 from dfm_flax.training.losses import Metrics
@@ -47,8 +47,7 @@ def penalized_loss(
     latents = model.latents_of(params, batch)
     decoded = latents + noise * batch.noise
     if num_pixels:
-        target = Target(None, height, width)
-        index = target.draw(pixel_rng, num_pixels, stratified=True)
+        index = draw_pixels(pixel_rng, height * width, num_pixels, stratified=True)
     else:
         index = jnp.arange(height * width)
     if jitter:

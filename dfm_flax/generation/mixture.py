@@ -9,7 +9,7 @@ import scipy.special
 from numpy.typing import NDArray
 
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.prior import Prior
+from dfm_flax.generation.prior import Arrays, Prior
 
 _JITTER = 1e-5  # added to covariances, relative to the largest variance
 
@@ -50,11 +50,11 @@ class Mixture(Prior):
             logs[k] = -np.sum(units**2, axis=0) / 2 - heights[k]
         return scipy.special.logsumexp(logs, axis=0, b=self.weights[:, None])
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> Arrays:
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         weights, means, factors = (arrays[name] for name in ("weights", "means", "factors"))
         if means.shape[:1] != weights.shape or factors.shape != (*means.shape, *means.shape[1:]):
             shapes = weights.shape, means.shape, factors.shape

@@ -18,6 +18,8 @@ from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.registry import Registry
 
+Arrays = dict[str, NDArray[Any]]
+
 
 class Prior(abc.ABC):
     """A distribution of latents, which are L numbers each.
@@ -50,12 +52,12 @@ class Prior(abc.ABC):
         raise UsageError(f"the density of {type(self).__name__} is not known")
 
     @abc.abstractmethod
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> Arrays:
         """All that the prior consists of, as arrays of numbers."""
 
     @classmethod
     @abc.abstractmethod
-    def from_arrays(cls, arrays: dict[str, NDArray]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """The prior of such arrays.
 
         Raises:
@@ -63,7 +65,7 @@ class Prior(abc.ABC):
         """
 
 
-PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)  # type: ignore[type-abstract]
+PRIORS = Registry.of_folder("prior", "dfm_flax.generation.priors", Prior)
 
 
 def find_prior(name: str) -> type[Prior]:

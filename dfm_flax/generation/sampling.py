@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.generation.drawing import draw, encode
+from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.inversion import invert
-from dfm_flax.generation.model import ImageShape, initial_params, make_generator
 from dfm_flax.generation.prior import Prior, find_prior, load_prior, safe_name, save_prior
-from dfm_flax.models.generator import ImageGenerator
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
 
@@ -46,7 +45,7 @@ class TrainedGenerator:
     run: Run
     config: ConfigDict
     step: int
-    model: ImageGenerator
+    model: Generator
     params: Any
     shape: ImageShape
     num_images: int
@@ -110,7 +109,7 @@ class TrainedGenerator:
         if self.model.encoder is not None:
             latents = encode(self.model, self.params, images)
         else:
-            penalty = self.config.loss.latent_penalty
+            penalty = self.config.loss.get("latent_penalty", 0.0)
             latents = invert(self.model, self.params, images, self.latents, penalty)
         return self.decode(latents, size)
 
@@ -135,7 +134,7 @@ class TrainedGenerator:
         Raises:
           UsageError: there is no such prior, or what was kept of it is damaged.
         """
-        if name == "normal" and self.model.variational:
+        if name == "normal" and self.model.native_prior == "standard_normal":
             name = "standard_normal"
         kind = find_prior(name)
         if not kind.needs_latents:
@@ -180,11 +179,11 @@ def load_generator(workdir: str | Path) -> TrainedGenerator:
     """
     run = Run(workdir)
     config = run.config()
-    if config.get("task") != "generate":
+    if config.get("task") != "generation":
         raise UsageError(f"{run.folder}: a run of task {config.get('task')!r}, not of a generator")
     num_images, shape = _shape(run)
     try:
-        model = make_generator(config.model, shape, config.loss.get("likelihood", ""))
+        model = make_generator(config, shape)
         field = "ema" if config.optimizer.ema_decay else "params"
     except (AttributeError, KeyError, TypeError) as error:
         raise UsageError(

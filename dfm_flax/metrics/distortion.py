@@ -7,7 +7,8 @@ measures treat each channel as an image of its own and average over channels.
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
@@ -23,7 +24,7 @@ def mse(original: ArrayLike, reconstruction: ArrayLike) -> float:
     """Mean squared error over pixels and channels of two [H, W, C] images.
 
     Raises:
-        ValueError: the shapes differ or are not [H, W, C].
+      ValueError: the shapes differ or are not [H, W, C].
     """
     a, b = _pair(original, reconstruction)
     return float(np.mean((a - b) ** 2))
@@ -33,13 +34,13 @@ def psnr(original: ArrayLike, reconstruction: ArrayLike) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 1; infinite for equal images.
 
     Raises:
-        ValueError: the shapes differ or are not [H, W, C].
+      ValueError: the shapes differ or are not [H, W, C].
     """
     error = mse(original, reconstruction)
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def psnr_of_loss(loss: float) -> float:
+def psnr_of_loss(loss: float | np.floating) -> float:
     """PSNR in dB of a mean squared error between colors in [-1, 1], as in training."""
     return 10 * math.log10(4 / loss) if loss > 0 else math.inf
 
@@ -50,7 +51,7 @@ def ssim(original: ArrayLike, reconstruction: ArrayLike) -> float:
     NaN where a side is under 11 pixels, because the window does not fit.
 
     Raises:
-        ValueError: the shapes differ or are not [H, W, C].
+      ValueError: the shapes differ or are not [H, W, C].
     """
     a, b = _pair(original, reconstruction)
     if min(a.shape[:2]) < SSIM_MIN_SIDE:
@@ -76,7 +77,7 @@ def ms_ssim(original: ArrayLike, reconstruction: ArrayLike) -> float:
     pixels, because five scales do not fit.
 
     Raises:
-        ValueError: the shapes differ or are not [H, W, C].
+      ValueError: the shapes differ or are not [H, W, C].
     """
     a, b = _pair(original, reconstruction)
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
@@ -108,7 +109,7 @@ def distortion(original: ArrayLike, reconstruction: ArrayLike) -> dict[str, floa
     """All measures of two [H, W, C] images by name: mse, psnr (dB), ssim, ms_ssim.
 
     Raises:
-        ValueError: the shapes differ or are not [H, W, C].
+      ValueError: the shapes differ or are not [H, W, C].
     """
     return {
         measure.__name__: measure(original, reconstruction)
@@ -116,31 +117,42 @@ def distortion(original: ArrayLike, reconstruction: ArrayLike) -> dict[str, floa
     }
 
 
-def _pair(original: ArrayLike, reconstruction: ArrayLike) -> tuple[NDArray, NDArray]:
+def _pair(
+    original: ArrayLike, reconstruction: ArrayLike
+) -> tuple[
+    Float64[np.ndarray, "height width channels"], Float64[np.ndarray, "height width channels"]
+]:
     a, b = np.asarray(original, np.float64), np.asarray(reconstruction, np.float64)
     if a.shape != b.shape or a.ndim != 3:
         raise ValueError(f"expected two [H, W, C] images of one shape, got {a.shape}, {b.shape}")
     return a, b
 
 
-def _similarity_and_contrast(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """SSIM and its contrast-structure factor, averaged over whole windows: [C], [C]."""
+def _similarity_and_contrast(
+    a: Float64[np.ndarray, "height width channels"], b: Float64[np.ndarray, "height width channels"]
+) -> tuple[Float64[np.ndarray, "channels"], Float64[np.ndarray, "channels"]]:
+    """SSIM and its contrast-structure factor, averaged over whole windows."""
     c1, c2 = 0.01**2, 0.03**2
-
-    def local_mean(x: NDArray) -> NDArray:
-        whole = slice(WINDOW_RADIUS, -WINDOW_RADIUS)
-        return gaussian_filter(x, WINDOW_SIGMA, radius=WINDOW_RADIUS, axes=(0, 1))[whole, whole]
-
-    mean_a, mean_b = local_mean(a), local_mean(b)
-    variances = local_mean(a * a + b * b) - mean_a**2 - mean_b**2
-    covariance = local_mean(a * b) - mean_a * mean_b
+    mean_a, mean_b = _local_mean(a), _local_mean(b)
+    variances = _local_mean(a * a + b * b) - mean_a**2 - mean_b**2
+    covariance = _local_mean(a * b) - mean_a * mean_b
     contrast = (2 * covariance + c2) / (variances + c2)
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     return np.mean(luminance * contrast, axis=(0, 1)), np.mean(contrast, axis=(0, 1))
 
 
-def _halve(x: NDArray) -> NDArray:
-    """Averages of 2 x 2 pixels: [H, W, C] -> [ceil(H / 2), ceil(W / 2), C]."""
+def _local_mean(
+    x: Float64[np.ndarray, "height width channels"],
+) -> Float64[np.ndarray, "windows_down windows_across channels"]:
+    """Under the Gaussian of each window that lies in the image whole."""
+    whole = slice(WINDOW_RADIUS, -WINDOW_RADIUS)
+    return gaussian_filter(x, WINDOW_SIGMA, radius=WINDOW_RADIUS, axes=(0, 1))[whole, whole]
+
+
+def _halve(
+    x: Float64[np.ndarray, "height width channels"],
+) -> Float64[np.ndarray, "(height+1)//2 (width+1)//2 channels"]:
+    """Averages of 2 x 2 pixels."""
     height, width, _ = x.shape
     x = np.pad(x, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return (x[0::2, 0::2] + x[1::2, 0::2] + x[0::2, 1::2] + x[1::2, 1::2]) / 4

@@ -8,7 +8,8 @@ and a kernel distance a KID, if the features are those of the Inception network 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Float64
+from numpy.typing import ArrayLike
 from scipy.special import entr
 
 MIN_IMAGES = 2  # a covariance, and a mean over pairs, need as many
@@ -28,11 +29,11 @@ def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
     The estimate is biased upwards where there are few images: compare only numbers of equal N.
 
     Args:
-        features_a: [N, D].
-        features_b: [M, D]; both may have fewer rows than columns.
+      features_a: [N, D].
+      features_b: [M, D]; both may have fewer rows than columns.
 
     Raises:
-        ValueError: the shapes do not fit, there are fewer than two rows, or not all is finite.
+      ValueError: the shapes do not fit, there are fewer than two rows, or not all is finite.
     """
     a, b = check_features(features_a), check_features(features_b)
     _check_pair(a, b)
@@ -42,9 +43,12 @@ def frechet_distance(features_a: ArrayLike, features_b: ArrayLike) -> float:
 
 
 def frechet_distance_of_gaussians(
-    mean_a: NDArray, covariance_a: NDArray, mean_b: NDArray, covariance_b: NDArray
+    mean_a: Float[np.ndarray, "features"],
+    covariance_a: Float[np.ndarray, "features features"],
+    mean_b: Float[np.ndarray, "features"],
+    covariance_b: Float[np.ndarray, "features features"],
 ) -> float:
-    """Squared Frechet distance of two Gaussians, means [D], covariances [D, D].
+    """Squared Frechet distance of two Gaussians.
 
     The trace of (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2), whose factors
     are symmetric and real: no complex root that has to be cut, and singular matrices are as good
@@ -52,7 +56,7 @@ def frechet_distance_of_gaussians(
     """
     roots = _symmetric_root(covariance_a) @ _symmetric_root(covariance_b)
     trace = np.linalg.svd(roots, compute_uv=False).sum()
-    between_means = np.sum((np.asarray(mean_a) - np.asarray(mean_b)) ** 2)
+    between_means = np.sum((mean_a - mean_b) ** 2)
     distance = between_means + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace
     return max(0.0, float(distance))  # rounding can leave equal Gaussians just below 0
 
@@ -71,15 +75,15 @@ def kernel_inception_distance(
     be negative, and its mean does not depend on the number of images.
 
     Args:
-        features_a: [N, D].
-        features_b: [M, D].
-        num_subsets: subsets drawn, each without replacement; mean and standard deviation are
-            over them.
-        subset_size: rows of each set in a subset, from 2 to the smaller of N and M.
-        seed: of the draw.
+      features_a: [N, D].
+      features_b: [M, D].
+      num_subsets: subsets drawn, each without replacement; mean and standard deviation are
+        over them.
+      subset_size: rows of each set in a subset, from 2 to the smaller of N and M.
+      seed: of the draw.
 
     Raises:
-        ValueError: the shapes do not fit, a subset is larger than a set, or not all is finite.
+      ValueError: the shapes do not fit, a subset is larger than a set, or not all is finite.
     """
     a, b = check_features(features_a), check_features(features_b)
     _check_pair(a, b)
@@ -102,11 +106,11 @@ def inception_score(probabilities: ArrayLike, splits: int = 10) -> MeanAndStd:
     It is 1 if all images get the same answer, and at most the number of classes.
 
     Args:
-        probabilities: [N, classes], each row sums to 1.
-        splits: equal parts, in order, over which mean and standard deviation are taken.
+      probabilities: [N, classes], each row sums to 1.
+      splits: equal parts, in order, over which mean and standard deviation are taken.
 
     Raises:
-        ValueError: rows are no probabilities, or there are fewer of them than splits.
+      ValueError: rows are no probabilities, or there are fewer of them than splits.
     """
     p = np.asarray(probabilities, np.float64)
     if p.ndim != 2 or not 1 <= splits <= len(p):
@@ -121,7 +125,7 @@ def inception_score(probabilities: ArrayLike, splits: int = 10) -> MeanAndStd:
     return MeanAndStd(float(np.mean(scores)), float(np.std(scores)))
 
 
-def check_features(features: ArrayLike) -> NDArray[np.float64]:
+def check_features(features: ArrayLike) -> Float64[np.ndarray, "images features"]:
     """Features as float64 [N, D] with at least two rows, or ValueError."""
     array = np.asarray(features, np.float64)
     if array.ndim != 2 or len(array) < MIN_IMAGES or array.shape[1] < 1:
@@ -133,29 +137,40 @@ def check_features(features: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _check_pair(a: NDArray, b: NDArray) -> None:
+def _check_pair(
+    a: Float64[np.ndarray, "images features"], b: Float64[np.ndarray, "others other_features"]
+) -> None:
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"features of {a.shape[1]} and of {b.shape[1]} numbers")
 
 
-def _covariance(features: NDArray) -> NDArray:
-    centerd = features - features.mean(axis=0)
-    return centerd.T @ centerd / (len(features) - 1)
+def _covariance(
+    features: Float64[np.ndarray, "images features"],
+) -> Float64[np.ndarray, "features features"]:
+    centered = features - features.mean(axis=0)
+    return centered.T @ centered / (len(features) - 1)
 
 
-def _symmetric_root(matrix: NDArray) -> NDArray:
+def _symmetric_root(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     values, vectors = np.linalg.eigh(matrix)
     # Rounding makes zeros of a singular covariance slightly negative.
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-def _unbiased_mmd2(a: NDArray, b: NDArray) -> float:
-    def kernel(x, y):
-        base = x @ y.T / x.shape[1] + 1
-        return base * base * base  # several times faster than a power
+def _unbiased_mmd2(
+    a: Float64[np.ndarray, "images features"], b: Float64[np.ndarray, "images features"]
+) -> float:
+    return _mean_of_pairs(a) + _mean_of_pairs(b) - 2 * float(_kernel(a, b).mean())
 
-    def mean_of_pairs(x):
-        gram = kernel(x, x)
-        return (gram.sum() - np.trace(gram)) / (len(x) * (len(x) - 1))
 
-    return mean_of_pairs(a) + mean_of_pairs(b) - 2 * kernel(a, b).mean()
+def _mean_of_pairs(x: Float64[np.ndarray, "images features"]) -> float:
+    """Of the kernel, over all pairs of two different images."""
+    gram = _kernel(x, x)
+    return float(gram.sum() - np.trace(gram)) / (len(x) * (len(x) - 1))
+
+
+def _kernel(
+    x: Float64[np.ndarray, "images features"], y: Float64[np.ndarray, "others features"]
+) -> Float64[np.ndarray, "images others"]:
+    base = x @ y.T / x.shape[1] + 1
+    return base * base * base  # several times faster than a power

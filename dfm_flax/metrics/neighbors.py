@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float64, Int, Real
+from numpy.typing import ArrayLike
 
 from dfm_flax.metrics.generation import check_features
 
@@ -32,14 +33,14 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> Preci
     the numbers of images: compare only numbers of equal sets.
 
     Args:
-        real: [N, D].
-        generated: [M, D].
-        k: less than N and M; 3 in the paper.
+      real: [N, D].
+      generated: [M, D].
+      k: less than N and M; 3 in the paper.
 
     Raises:
-        ValueError: the shapes do not fit, there are not more than k rows, or not all is finite.
+      ValueError: the shapes do not fit, there are not more than k rows, or not all is finite.
     """
-    real, generated = _centerd(real, generated)
+    real, generated = _centered(real, generated)
     real_reach, generated_reach = _radii(real, k) ** 2, _radii(generated, k) ** 2
     precise = np.zeros(len(generated), bool)
     recalled = np.zeros(len(real), bool)
@@ -52,18 +53,18 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> Preci
 
 def nearest_neighbors(
     queries: ArrayLike, references: ArrayLike, k: int = 1
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The k nearest references of each query, nearest first: indices [Q, k], distances [Q, k].
+) -> tuple[Int[np.ndarray, "queries k"], Float64[np.ndarray, "queries k"]]:
+    """The k nearest references of each query, nearest first: indices and distances.
 
     A query that is itself among the references is its own nearest neighbor.
 
     Args:
-        queries: [Q, D].
-        references: [N, D].
-        k: at most N.
+      queries: [Q, D].
+      references: [N, D].
+      k: at most N.
 
     Raises:
-        ValueError: the shapes do not fit, or k is out of range.
+      ValueError: the shapes do not fit, or k is out of range.
     """
     queries, references = np.asarray(queries), np.asarray(references)
     if queries.ndim != 2 or queries.shape[1:] != references.shape[1:]:
@@ -83,8 +84,12 @@ def nearest_neighbors(
     return indices, distances
 
 
-def _candidates(queries: NDArray, references: NDArray, k: int) -> NDArray[np.intp]:
-    """Indices [Q, k] of the nearest references in no order, looked at a part at a time."""
+def _candidates(
+    queries: Float64[np.ndarray, "queries features"],
+    references: Real[np.ndarray, "references features"],
+    k: int,
+) -> Int[np.ndarray, "queries {k}"]:
+    """Indices of the nearest references in no order, looked at a part at a time."""
     indices = np.empty((len(queries), 0), np.intp)
     squares = np.empty((len(queries), 0))
     for run in _runs(len(references), _PART):
@@ -99,7 +104,9 @@ def _candidates(queries: NDArray, references: NDArray, k: int) -> NDArray[np.int
     return indices
 
 
-def _centerd(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
+def _centered(
+    a: ArrayLike, b: ArrayLike
+) -> tuple[Float64[np.ndarray, "images features"], Float64[np.ndarray, "others features"]]:
     """Both sets around the mean of the first: products of large numbers cancel badly."""
     a, b = check_features(a), check_features(b)
     if a.shape[1] != b.shape[1]:
@@ -108,14 +115,18 @@ def _centerd(a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
     return a - mean, b - mean
 
 
-def _radii(features: NDArray, k: int) -> NDArray:
-    """Distance of each row [N] to its k-th nearest other row."""
+def _radii(
+    features: Float64[np.ndarray, "images features"], k: int
+) -> Float64[np.ndarray, "images"]:
+    """Distance of each row to its k-th nearest other row."""
     if not 1 <= k < len(features):
         raise ValueError(f"{k} neighbors among {len(features)} images")
     return nearest_neighbors(features, features, k + 1)[1][:, k]  # each is its own nearest
 
 
-def _squared_distances(a: NDArray, b: NDArray) -> NDArray:
+def _squared_distances(
+    a: Float64[np.ndarray, "images features"], b: Float64[np.ndarray, "others features"]
+) -> Float64[np.ndarray, "images others"]:
     squares = -2 * (a @ b.T)
     squares += np.sum(a * a, axis=1, keepdims=True)
     squares += np.sum(b * b, axis=1)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ def frontier(points: list[Point]) -> list[Point]:
     return kept
 
 
-def mean_curve(curves: list[list[Point]], rates: np.ndarray) -> np.ndarray:
-    """Mean over images of PSNR and MS-SSIM at given rates: [rates, 2].
+def mean_curve(
+    curves: list[list[Point]], rates: Float[np.ndarray, "rates"]
+) -> Float[np.ndarray, "rates 2"]:
+    """Mean over images of PSNR and MS-SSIM at given rates.
 
     Between its points a curve is a line over the logarithm of the rate; where one of the
     images has none on both sides, the mean is NaN.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.figure import Figure
 
 from dfm_flax.codec.comparison import COIN, COIN_ON_KODAK, Comparison
@@ -183,7 +184,7 @@ def _say(point: Point) -> str:
     return f"{point.bpp:.3f} bpp, {point.psnr:.2f} dB, MS-SSIM {point.ms_ssim:.3f}"
 
 
-def _picture(pixels: np.ndarray, caption: str) -> str:
+def _picture(pixels: Real[np.ndarray, "height width channels"], caption: str) -> str:
     """The center of an image, without loss."""
     top, left = (
         max(0, (have - want) // 2) for have, want in zip(pixels.shape, _CROP, strict=False)

@@ -1,7 +1,9 @@
 """Results as a table on the terminal."""
 
+from typing import Any
 
-def print_table(results: list[dict]) -> None:
+
+def print_table(results: list[dict[str, Any]]) -> None:
     """Prints rows of equal keys in aligned columns, the first to the left; None as a dash."""
     rows = [list(results[0])]
     rows += [[_format(value) for value in result.values()] for result in results]
@@ -11,7 +13,7 @@ def print_table(results: list[dict]) -> None:
         print("  ".join([row[0].ljust(len(first)), *others]))
 
 
-def _format(value) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -49,7 +49,7 @@ class Observers:
 
     def __init__(self, registry: Registry[type[Observer]], config: ConfigDict):
         every, log_every = config.observe_every, config.training.log_every
-        if every < 1 or every % log_every:
+        if config.observers and (every < 1 or every % log_every):
             raise UsageError(
                 f"--config.observe_every={every} is not a multiple of "
                 f"training.log_every={log_every}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains with several processes on this host: `dfm train`, once for each.
 
-    python launch/local/train.py --processes 2 -- --config configs/digits.py --workdir runs/digits
+    python launch/local/train.py --processes 2 -- --config digits --workdir runs/digits
 
 With --gpus each process gets a GPU of its own (a single process would drive them all as well).
 Without, each gets --devices virtual devices of the CPU: that is slower than one process, and

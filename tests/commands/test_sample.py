@@ -77,3 +77,20 @@ print([m for m in ("tensorflow", "tensorflow_datasets", "sklearn") if m in sys.m
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_of_compression_has_none_of_it(tmp_path, capsys):
+    from dfm_flax.config import load_config
+    from dfm_flax.runs import Run
+
+    Run(tmp_path / "run").write_config(load_config("compress"))
+    workdir, out = f"--workdir={tmp_path / 'run'}", f"--out={tmp_path}/o.png"
+    for arguments, what in (
+        (["sample", out], "samples"),
+        (["interpolate", out, "--from=0", "--to=1"], "interpolations"),
+        (["evaluate"], "evaluation"),
+    ):
+        line = one_line_error(capsys, *arguments, workdir)
+        assert line.endswith(f"run: a run of compression has no {what}")
+    line = one_line_error(capsys, "reconstruct", out, workdir, "--split=test")
+    assert "a run of compression: no --images, no --split" in line

@@ -15,18 +15,18 @@ from dfm_flax.config import load_config, override
 from dfm_flax.runs import Run
 
 SMALL = (
-    "--config=configs/sweeps/figure_5_1.py",
+    "--config=sweeps/figure_5_1",
     "--config.data.resize=24",
     "--config.data.crop=24,24",
-    "--config.seeds=0",
+    "--config.num_seeds=1",
     "--config.training.num_steps=60",
     "--config.training.log_every=5",
     "--config.training.checkpoint_every=10",
-    "--config.grid.model.depth=2,3",
-    "--config.grid.model.width=2,3",
+    "--config.grid.model.machine.depth=2,3",
+    "--config.grid.model.machine.width=2,3",
 )
 
-TWO_CELLS = ("--config.grid.model.depth=2",)
+TWO_CELLS = ("--config.grid.model.machine.depth=2",)
 
 
 def read(path):
@@ -58,11 +58,15 @@ def test_the_list_says_how_many_cells_and_touches_nothing(capsys, tmp_path):
     [
         (["--cell=4"], "--cell 4: there are cells 0 to 3"),
         (["--cell=-1"], "--cell -1: there are cells 0 to 3"),
-        (["--config.grid.model.detph=2"], "did you mean --config.grid.model.depth?"),
-        (["--config.grid.model.depth=2,x"], "is not a list like"),
-        (["--config.grid.model.depth=1,2"], "cell 0_depth=1_width=2: config.model: a machine"),
+        (
+            ["--config.grid.model.machine.detph=2"],
+            "did you mean --config.grid.model.machine.depth?",
+        ),
+        (["--config.grid.model.machine.depth=2,x"], "is not a list like"),
+        (["--config.grid.model.machine.depth=1,2"], "cell 0_depth=1_width=2: config.model"),
         (["--config.figures.loss_bounds=2,1"], "give ascending numbers"),
-        (["--config=configs/compress.py"], "this config has no grid"),
+        (["--config=compress"], "this config has no grid"),
+        (["--config.grid.model.depth=2"], "is now --config.grid.model.machine.depth"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(capsys, tmp_path, arguments, message):
@@ -106,7 +110,7 @@ def test_killed_it_goes_on_with_the_same_command(capsys, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert read(workdir / "table.csv")[-1]["model.width"] == "2"
+    assert read(workdir / "table.csv")[-1]["model.machine.width"] == "2"
     finished_at = (first / "results.json").stat().st_mtime_ns
 
     # Two parts, as the tasks of an array: one has nothing left, the other finishes and draws.
@@ -123,15 +127,15 @@ def test_killed_it_goes_on_with_the_same_command(capsys, tmp_path):
     assert main(["sweep", *SMALL, *longer, "--list"]) == 0
     assert capsys.readouterr().out.startswith("2 cells, 2 finished\n")
     # The cell that was killed, against the same run alone and undisturbed.
-    alone = load_config("configs/compress.py")
+    alone = load_config("compress")
     changes = [text.removeprefix("--config.") for text in (*SMALL, *longer)]
     wanted = [text for text in changes if text.split(".")[0].split("=")[0] in dict(alone)]
-    override(alone, [*wanted, "model.depth=2", "model.width=3"])
+    override(alone, [*wanted, "model.machine.depth=2", "model.machine.width=3"])
     (expected,) = compress.train(alone, tmp_path / "alone")
     assert float(rows[1]["mse"]) == expected["mse"]
 
-    message = one_line_error(capsys, *SMALL, *longer, "--config.seeds=0,1")
-    assert "seeds: (0,) -> (0, 1)" in message
+    message = one_line_error(capsys, *SMALL, *longer, "--config.num_seeds=2")
+    assert "num_seeds: 1 -> 2" in message
 
 
 @pytest.mark.slow
@@ -156,9 +160,9 @@ def test_a_cell_that_diverges_is_told_and_the_others_are_finished_side_by_side(
         "from ml_collections import ConfigDict\n"
         "from dfm_flax.config import load_config\n"
         "def get_config():\n"
-        "    config = load_config('configs/compress.py').unlock()\n"
+        "    config = load_config('compress').unlock()\n"
         "    variances = (2e-5,), (1e-4,), (1e-2, 1e-2, 1e80)  # weights beyond float32\n"
-        "    config.grid = ConfigDict({'model': {'variances': variances}})\n"
+        "    config.grid = ConfigDict({'model': {'machine': {'variances': variances}}})\n"
         "    return config\n"
     )
     small = [text for text in SMALL[1:] if "grid" not in text]
@@ -180,7 +184,7 @@ def test_generators_have_a_run_for_each_seed(small_arguments, tmp_path):
         "from ml_collections import ConfigDict\n"
         "from dfm_flax.config import load_config\n"
         "def get_config():\n"
-        "    config = load_config('configs/digits.py').unlock()\n"
+        "    config = load_config('digits').unlock()\n"
         "    config.grid = ConfigDict({'seed': (0, 1)})\n"
         "    return config\n"
     )

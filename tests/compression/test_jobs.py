@@ -188,13 +188,7 @@ def test_damaged_stored_images(tmp_path, photo, damage):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,), (2**32,)])
-def test_seeds_without_sense(seeds):
-    with pytest.raises(UsageError, match="seeds"):
-        make_jobs([], seeds)
-
-
 def test_every_image_with_every_seed():
     images = [Image(np.zeros((1, 1, 3), np.float32), 255, name) for name in "ab"]
-    names = [job.name for job in make_jobs(images, (0, 7))]
-    assert names == ["a_seed0", "a_seed7", "b_seed0", "b_seed7"]
+    names = [job.name for job in make_jobs(images, 6, 2)]
+    assert names == ["a_seed6", "a_seed7", "b_seed6", "b_seed7"]

@@ -137,3 +137,45 @@ def test_folders_refuse(pictures, name, split, message):
 def test_a_split_that_a_folder_lacks(class_folder):
     with pytest.raises(UsageError, match="no split 'validation' in it"):
         load_image_set(f"folder:{class_folder}", "validation")
+
+
+@pytest.fixture
+def sets_of_a_user(monkeypatch, tmp_path):
+    (tmp_path / "sets_of_a_user.py").write_text(
+        "import numpy as np\n"
+        "from dfm_flax.data.image_sets import ImageSet\n"
+        "from dfm_flax.errors import UsageError\n"
+        "def dots(split, data_dir, size, part):\n"
+        "    if split == 'none':\n"
+        "        raise UsageError('no such split')\n"
+        "    assert data_dir == 'here'\n"
+        "    index, parts = part\n"
+        "    images = np.arange(8, dtype=np.uint8)[index::parts].repeat(size * size)\n"
+        "    images = images.reshape(-1, size, size, 1)\n"
+        "    return ImageSet('dots', images, np.zeros(len(images), np.int32), 1)\n"
+        "def numbers(**arguments): return [1, 2]\n"
+        "def wide(**arguments):\n"
+        "    return ImageSet('', np.zeros((2, 3, 3)), np.zeros(2, np.int32), 1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_set_by_import_path(sets_of_a_user):
+    loaded = load_image_set("sets_of_a_user:dots", "all", "here", 2, part=(1, 4))
+    assert loaded.images[:, 0, 0, 0].tolist() == [1, 5]
+    assert loaded.images.shape == (2, 2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("dots", "none", "data set sets_of_a_user:dots: no such split"),
+        ("dots", "all", "data set sets_of_a_user:dots: AssertionError"),
+        ("numbers", "all", "gave a list, not an ImageSet"),
+        ("wide", "all", r"its images are float64 \[2, 3, 3\], not uint8 NHWC"),
+        ("stripes", "all", "data set 'sets_of_a_user:stripes' cannot be imported"),
+    ],
+)
+def test_functions_that_give_no_set(sets_of_a_user, name, split, message):
+    with pytest.raises(UsageError, match=message):
+        load_image_set(f"sets_of_a_user:{name}", split, "elsewhere")

@@ -92,9 +92,7 @@ def test_names_that_are_no_set(name, message, tmp_path, capfd):
 @pytest.mark.slow
 def test_nobody_else_speaks_of_an_unknown_set(dfm):
     """JAX is there before TensorFlow, and asks for its warnings."""
-    process = dfm(
-        "train", "--config=configs/mnist.py", "--config.data.name=nonsuch", "--workdir=/x", check=2
-    )
+    process = dfm("train", "--config=mnist", "--config.data.name=nonsuch", "--workdir=/x", check=2)
     assert len(process.stderr.splitlines()) == 1
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -126,7 +127,10 @@ def test_cache_that_cannot_be_written(digits, recipe, tmp_path, monkeypatch):
 
 def test_shifted_images_are_parts_of_themselves():
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1), np.uint8)
-    shifted = np.asarray(classifier._shifted(jax.random.PRNGKey(0), images))
+    feed = classifier._LabeledFeed(jnp.asarray(images), jnp.arange(20))
+    drawn = feed.draw(jax.random.PRNGKey(0), 0)
+    shifted = np.asarray(feed.at(drawn).images)
+    images = images[np.asarray(drawn.index)]
     offsets = set()
     for image, moved in zip(images, shifted, strict=True):
         padded = np.pad(image, [(2, 2), (2, 2), (0, 0)], mode="edge")

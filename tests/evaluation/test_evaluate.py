@@ -17,24 +17,22 @@ from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation import evaluate
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.generation import train as generate
-from dfm_flax.generation.model import ImageShape, make_generator
+from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import Checkpoints
-from dfm_flax.training.optimizers import make_grouped_optimizer
 
 
 def make_run(folder, variant, *assignments):
     """A run of a generator that has not been trained at all, with the checkpoint of step 0."""
-    config = configs.load_config(f"configs/digits.py:{variant}")
+    config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
     images = generate.open_images(run, config)
-    generate.start(run, config, images)
     shape = ImageShape(*images.shape[1:])
-    model = make_generator(config.model, shape, "")
-    optimizer = make_grouped_optimizer(config.optimizer, generate.make_rates(config))
-    state = generate.initial_state(model, optimizer, config, shape, len(images))
+    model = make_generator(config, shape)
+    learning_rates = generate.make_learning_rates(config)
+    state, _ = generate.initial_state(model, config, learning_rates, shape, len(images))
     generate.start(run, config, images)
     save(run, state)
     return run, state
@@ -262,7 +260,7 @@ def test_runs_on_different_images(runs, tmp_path, options):
 
 
 def test_a_run_of_compression(tiny, tmp_path, options):
-    config = configs.load_config("configs/compress.py")
+    config = configs.load_config("compress")
     Run(tmp_path).write_config(config)
     with pytest.raises(UsageError, match="not of a generator"):
         evaluate.evaluate([tmp_path], **options)

@@ -4,13 +4,13 @@ import pytest
 
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.generation import drawing
-from dfm_flax.generation.model import ImageShape, initial_params
-from dfm_flax.models.decoders import FourierDecoder
-from dfm_flax.models.generator import ImageGenerator
+from dfm_flax.generation.generator import Generator, ImageShape, initial_params
+from dfm_flax.models.decoders import Decoder
 from dfm_flax.models.mlp import Encoder
 
-MODEL = ImageGenerator(
-    FourierDecoder(FourierMachine(2, 3, 1, 0.3), (8,), variance=1.0, sane=True), Encoder((8,), 3)
+MODEL = Generator(
+    Decoder(FourierMachine(2, 3, 1, variances=0.3), (8,), variance=1.0, initialization="centered"),
+    Encoder((8,), 3),
 )
 PARAMS = initial_params(MODEL, jax.random.PRNGKey(0), 3, ImageShape(4, 5, 1))
 LATENTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)

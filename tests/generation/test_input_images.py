@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 
 from dfm_flax.errors import UsageError
+from dfm_flax.generation.generator import ImageShape
 from dfm_flax.generation.input_images import read_images
-from dfm_flax.generation.model import ImageShape
 
 RNG = np.random.default_rng(0)
 

@@ -2,12 +2,11 @@ import jax
 import numpy as np
 
 from dfm_flax.generation.drawing import draw
+from dfm_flax.generation.generator import Generator, ImageShape, initial_params
 from dfm_flax.generation.inversion import invert
-from dfm_flax.generation.model import ImageShape, initial_params
 from dfm_flax.models.decoders import PixelDecoder
-from dfm_flax.models.generator import ImageGenerator
 
-MODEL = ImageGenerator(PixelDecoder(4, 4, 1, (16,)))
+MODEL = Generator(PixelDecoder(4, 4, 1, (16,)))
 PARAMS = initial_params(MODEL, jax.random.PRNGKey(0), 3, ImageShape(4, 4, 1))
 LATENTS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 IMAGES = draw(MODEL, PARAMS, LATENTS, 4, 4)

@@ -158,7 +158,7 @@ def test_pixels_cannot_be_enlarged(runs):
 def test_a_checkpoint_of_another_model_is_refused(runs, tmp_path):
     shutil.copytree(runs("dfm"), tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["model"]["hidden"] = [32]
+    config["config"]["model"]["hidden"] = [32]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match="a checkpoint of another model"):
         sampling.load_generator(tmp_path / "run")
@@ -172,7 +172,7 @@ def test_a_checkpoint_of_another_model_is_refused(runs, tmp_path):
         ("data.json", "", "data.json: cannot be read"),
         (
             "config.json",
-            '{"task": "generate"}',
+            '{"run_version": 2, "config": {"task": "generation"}}',
             r"config.json: damaged, or of another version: .*model",
         ),
         ("config.json", "{", "config.json: cannot be read"),
@@ -192,6 +192,6 @@ def test_images_larger_than_memory_are_refused(generator):
 
 
 def test_a_run_of_compression_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"task": "compress"}')
-    with pytest.raises(UsageError, match="a run of task 'compress', not of a generator"):
+    (tmp_path / "config.json").write_text('{"run_version": 2, "config": {"task": "compression"}}')
+    with pytest.raises(UsageError, match="a run of task 'compression', not of a generator"):
         sampling.load_generator(tmp_path)

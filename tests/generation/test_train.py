@@ -88,7 +88,7 @@ def test_other_images_under_the_same_name_are_refused(runs, small, monkeypatch):
 @pytest.mark.slow
 def test_more_devices_give_the_same_curve(dfm, small_arguments, tmp_path):
     """With a table, whose copies on the devices must stay equal."""
-    arguments = ("train", "--config=configs/digits.py:table", *small_arguments)
+    arguments = ("train", "--config=digits:table", *small_arguments)
     curves = []
     for devices in (1, 2, 4):
         dfm(*arguments, f"--workdir={tmp_path / str(devices)}", devices=devices, check=0)
@@ -107,7 +107,7 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.images_every=30", "not a multiple"),
+        ("observe_every=30", "not a multiple"),
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),

@@ -32,9 +32,9 @@ from pathlib import Path
 NUM_PROCESSES = 2
 NUM_STEPS, LOG_EVERY, CHECKPOINT_EVERY = 80, 2, 10
 ARGUMENTS = (
-    f"--config={Path(__file__).parents[2] / 'configs/compress.py'}",
+    "--config=compress",
     *("--config.data.resize=16", "--config.data.crop=16,16"),
-    *("--config.model.depth=2", "--config.model.width=2"),
+    *("--config.model.machine.depth=2", "--config.model.machine.width=2"),
     *("--config.training.batch_size=16", "--config.optimizer.learning_rate=3e-3"),
     f"--config.training.num_steps={NUM_STEPS}",
     f"--config.training.log_every={LOG_EVERY}",

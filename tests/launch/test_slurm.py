@@ -91,7 +91,7 @@ def test_an_element_of_an_array_is_queued_again_without_the_others(slurm, tiny, 
         "from ml_collections import ConfigDict\n"
         "from dfm_flax.config import load_config\n"
         "def get_config():\n"
-        "    config = load_config('configs/compress.py').unlock()\n"
+        "    config = load_config('compress').unlock()\n"
         "    config.grid = ConfigDict({'optimizer': {'learning_rate': (1e-3, 2e-3)}})\n"
         "    return config\n"
     )

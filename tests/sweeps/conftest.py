@@ -11,13 +11,13 @@ def config():
     """config(*changes) is that of figure 5.1 with four cells of a small image, and changes."""
 
     def make(*changes):
-        made = load_config("configs/sweeps/figure_5_1.py")
+        made = load_config("sweeps/figure_5_1")
         small = (
             "data.resize=24",
             "data.crop=24,24",
-            "seeds=0,1",
-            "grid.model.depth=2,3",
-            "grid.model.width=2,4",
+            "num_seeds=2",
+            "grid.model.machine.depth=2,3",
+            "grid.model.machine.width=2,4",
             "training.num_steps=20",
             "training.log_every=10",
             "training.checkpoint_every=10",

@@ -21,15 +21,15 @@ def percents(cells):
 @pytest.mark.parametrize(
     ("name", "count", "smallest", "largest"),
     [
-        ("figure_5_1.py", 42, 0.02, 18.4),
-        ("generalization.py", 1, 17, 18),
-        ("generalization.py:thesis", 1, 17.9, 18),
-        ("jpeg.py", 4, 0.48, 3.9),
-        ("rates.py", 16, 17.9, 18),
+        ("figure_5_1", 42, 0.02, 18.4),
+        ("generalization", 1, 17, 18),
+        ("generalization:thesis", 1, 17.9, 18),
+        ("jpeg", 4, 0.48, 3.9),
+        ("rates", 16, 17.9, 18),
     ],
 )
 def test_sizes_of_the_cells(name, count, smallest, largest):
-    config = load_config(f"configs/sweeps/{name}")
+    config = load_config(f"sweeps/{name}")
     cells = make_cells(config)
     check_cells(cells)
     check_figures(config)

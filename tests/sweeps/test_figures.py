@@ -137,9 +137,9 @@ def test_figures_that_cannot_be_drawn(config, entries, message):
 
 def test_figure_5_1_has_two_axes(config):
     made = config().unlock()
-    made.grid = ConfigDict({"model": {"depth": (2, 3)}})
+    made.grid = ConfigDict({"num_seeds": (2, 3)})
     with pytest.raises(UsageError, match="the grid must be of two settings"):
         figures.check_figures(made)
-    made.task = "generate"
+    made.task = "generation"
     with pytest.raises(UsageError, match="only sweeps of compression"):
         figures.check_figures(made)

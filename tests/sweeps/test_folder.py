@@ -18,8 +18,8 @@ def test_only_the_same_config_goes_on(config, tmp_path):
     Sweep(config(), tmp_path).start()
     Sweep(config(), tmp_path).start()
     Sweep(config("figures.loss_bounds=1,2"), tmp_path).start()  # figures may be drawn anew
-    with pytest.raises(UsageError, match=r"grid\.model\.width: \(2, 4\) -> \(2, 5\)"):
-        Sweep(config("grid.model.width=2,5"), tmp_path).start()
+    with pytest.raises(UsageError, match=r"grid\.model\.machine\.width: \(2, 4\) -> \(2, 5\)"):
+        Sweep(config("grid.model.machine.width=2,5"), tmp_path).start()
     with pytest.raises(UsageError, match=r"training\.num_steps: 20 -> 30"):
         Sweep(config("training.num_steps=30"), tmp_path).start()
 
@@ -47,6 +47,12 @@ def test_cells_without_their_config_are_not_gone_on_with(config, tmp_path, finis
         sweep.start()
 
 
+def test_a_sweep_of_another_version(config, tmp_path):
+    (tmp_path / "sweep.json").write_text('{"task": "compress", "grid": {"model": {"depth": [2]}}}')
+    with pytest.raises(UsageError, match=r"sweep\.json: of dfm_flax 0\.1 .*train again in another"):
+        Sweep(config(), tmp_path).start()
+
+
 def test_a_damaged_config(config, tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UsageError, match=r"sweep\.json: cannot be read"):
@@ -61,8 +67,8 @@ def test_the_table_has_a_row_for_each_machine(config, tmp_path, finish):
     assert len(rows) == 2
     assert rows[1] == {
         "cell": "2",
-        "model.depth": "3",
-        "model.width": "2",
+        "model.machine.depth": "3",
+        "model.machine.width": "2",
         "name": "a_seed1",
         "image": "a",
         "seed": "1",
@@ -92,7 +98,7 @@ def _work(config, workdir, finish, cells, barrier):
 
 
 def test_the_table_is_complete_after_many_writers(config, tmp_path, finish):
-    made = config("grid.model.width=2,3,4,5,6,7,8,9,10,11,12,13")
+    made = config("grid.model.machine.width=2,3,4,5,6,7,8,9,10,11,12,13")
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)
     workers = [

@@ -12,19 +12,19 @@ from dfm_flax.sweeps.grid import make_cells
 
 
 def test_the_product_of_the_grid_with_the_last_key_fastest(config):
-    cells = make_cells(config("grid.model.width=2,4,5"))
-    assert [(c.config.model.depth, c.config.model.width) for c in cells] == list(
+    cells = make_cells(config("grid.model.machine.width=2,4,5"))
+    assert [(c.config.model.machine.depth, c.config.model.machine.width) for c in cells] == list(
         itertools.product((2, 3), (2, 4, 5))
     )
     assert [c.index for c in cells] == list(range(6))
     assert cells[4].name == "4_depth=3_width=4"
-    assert cells[4].values == {"model.depth": 3, "model.width": 4}
-    assert cells[4].config.seeds == (0, 1)  # what the grid does not name is the base's
+    assert cells[4].values == {"model.machine.depth": 3, "model.machine.width": 4}
+    assert cells[4].config.num_seeds == 2  # what the grid does not name is the base's
     assert not {"grid", "figures"} & set(cells[4].config)
 
 
 def test_indices_have_equal_digits_so_that_folders_sort(config):
-    names = [c.name for c in make_cells(config("grid.model.width=2,3,4,5,6,7"))]
+    names = [c.name for c in make_cells(config("grid.model.machine.width=2,3,4,5,6,7"))]
     assert names == sorted(names)
     assert names[0].startswith("00_")
 
@@ -54,12 +54,13 @@ def test_folders_of_any_text_are_different_and_plain(texts):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"model": {"detph": (2, 3)}}, "config.grid: model.detph: no such setting; did you mean"),
-        ({"model": {"depth": (2, 2.5)}}, "model.depth: 2.5 is not a whole number"),
-        ({"model": {"depth": ("a",)}}, "model.depth: 'a' is not a whole number"),
-        ({"model": {"depth": ()}}, "model.depth=(): give a list of values"),
-        ({"model": {"depth": 3}}, "model.depth=3: give a list of values"),
-        ({"model": {"depth": (2, 3, 2)}}, "it has a value twice"),
+        ({"model": {"machine": {"detph": (2,)}}}, "config.grid: model.machine.detph: no such sett"),
+        ({"model": {"depth": (2, 3)}}, "config.grid: model.depth: is now model.machine.depth"),
+        ({"num_seeds": (2, 2.5)}, "num_seeds: 2.5 is not a whole number"),
+        ({"num_seeds": ("a",)}, "num_seeds: 'a' is not a whole number"),
+        ({"num_seeds": ()}, "num_seeds=(): give a list of values"),
+        ({"num_seeds": 3}, "num_seeds=3: give a list of values"),
+        ({"num_seeds": (2, 3, 2)}, "it has a value twice"),
     ],
 )
 def test_grids_without_sense(config, grid, message):
@@ -71,7 +72,7 @@ def test_grids_without_sense(config, grid, message):
 
 def test_a_config_of_one_run():
     with pytest.raises(UsageError, match=r"no grid: give config\.grid, or use dfm train"):
-        make_cells(ConfigDict({"task": "compress"}))
+        make_cells(ConfigDict({"task": "compression"}))
 
 
 def test_no_grid_at_all_is_one_cell(config):
@@ -79,4 +80,4 @@ def test_no_grid_at_all_is_one_cell(config):
     made.grid = ConfigDict()
     (cell,) = make_cells(made)
     assert cell.values == {}
-    assert flatten(cell.config)["model.depth"] == 4
+    assert flatten(cell.config)["model.machine.depth"] == 4

@@ -22,10 +22,12 @@ def trained(monkeypatch):
     cells, groups, errors = [], [], {}
 
     def train(sweep, group):
-        cells.extend((cell.config.model.depth, cell.config.model.width) for cell in group)
+        cells.extend(
+            (cell.config.model.machine.depth, cell.config.model.machine.width) for cell in group
+        )
         groups.append([cell.index for cell in group])
         for cell in group:
-            for key in (cell.config.model.width, f"cell {cell.index}"):
+            for key in (cell.config.model.machine.width, f"cell {cell.index}"):
                 if key in errors:
                     raise errors[key]
         for cell in group:
@@ -81,14 +83,14 @@ def rates(config, tmp_path):
     made.unlock().grid = ConfigDict(
         {
             "optimizer": {"learning_rate": (1e-3, 2e-3, 3e-3, 4e-3, 5e-3)},
-            "model": {"width": (2, 3), "variances": ((2e-5,), (1e-4,))},
+            "model": {"machine": {"width": (2, 3), "variances": ((2e-5,), (1e-4,))}},
         }
     )
     return Sweep(made, tmp_path)
 
 
 def test_what_differs_in_numbers_is_trained_side_by_side(rates, trained, finish):
-    widths = [cell.values["model.width"] for cell in rates.cells]
+    widths = [cell.values["model.machine.width"] for cell in rates.cells]
     two, three = ([i for i, w in enumerate(widths) if w == width] for width in (2, 3))
     assert len(two) == len(three) == 10  # of five rates and two variances each
     finish(rates, rates.cells[two[3]])
@@ -99,7 +101,7 @@ def test_what_differs_in_numbers_is_trained_side_by_side(rates, trained, finish)
 
 
 def test_cells_at_different_steps_are_not_side_by_side(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.width"] == 2]
+    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2]
     index = [cell.index for cell in cells]
     for i in (2, 5):
         (rates.run_of(cells[i]).checkpoints / "40").mkdir(parents=True)
@@ -111,7 +113,7 @@ def test_cells_at_different_steps_are_not_side_by_side(rates, trained):
 
 
 def test_those_that_fail_are_found_and_the_others_stay_side_by_side(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.width"] == 2][:8]
+    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2][:8]
     bad = cells[5].index
     trained.errors[f"cell {bad}"] = DfmError("training diverged")
     assert running.run_cells(rates, cells, 16) == {cells[5].name: "training diverged"}
@@ -135,7 +137,7 @@ def test_those_that_another_process_trains_are_not_begun(rates, trained):
 
 
 def test_those_that_another_process_has_just_begun_are_left_to_it(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.width"] == 2][:4]
+    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2][:4]
     trained.errors[f"cell {cells[0].index}"] = Busy("another process trains there")
     assert running.run_cells(rates, cells, 16) == {}
     index = [cell.index for cell in cells]
@@ -155,10 +157,13 @@ def test_what_stops_the_sweep(config, tmp_path, trained, error):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("grid.model.depth=1,2", "cell 0_depth=1_width=2: config.model: a machine has at least 2"),
-        ("grid.model.width=2,30", "cell 1_depth=2_width=30: config.model: a layer would have"),
+        (
+            "grid.model.machine.depth=1,2",
+            "cell 0_depth=1_width=2: config.model.*: a machine has at l",
+        ),
+        ("grid.model.machine.width=2,30", "cell 1_depth=2_width=30: config.model.*: a layer"),
         ("optimizer.name=sgd", "cell 0_depth=2_width=2: .*'sgd' is not one of adam, soap"),
-        ("task=paint", "cell 0_depth=2_width=2: config.task='paint' is not one of"),
+        ("task=paint", "cell 0_depth=2_width=2: .*'paint' is not one of"),
     ],
 )
 def test_wrong_settings_are_found_before_anything_is_trained(config, tmp_path, change, message):

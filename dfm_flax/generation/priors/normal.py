@@ -1,7 +1,4 @@
-"""Independent normals with the mean and deviation of each entry of the latents.
-
-Of a generator that is trained for N(0, I), it is N(0, I).
-"""
+"""Independent normals with the mean and deviation of each entry; of a VAE, N(0, I)."""
 
 from typing import Self
 

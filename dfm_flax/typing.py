@@ -1,0 +1,29 @@
+"""Words for arrays in annotations, beside jaxtyping's.
+
+    def interpolated(
+        images: Float[AnyArray, "images height width channels"],
+        positions: Float[AnyArray, "points 2"],
+    ) -> Float[jax.Array, "images points channels"]
+
+A dtype, whose array, and a name for each axis. A name stands for one size in a whole signature;
+"*points" is any number of axes and "..." is whatever it is. mypy sees the array alone; dtypes and
+shapes are checked where the tests call a function.
+
+A function that examines what it is given, and answers with its own error, takes an `ArrayLike` of
+NumPy and says the shape in words.
+"""
+
+from typing import TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Float, Integer, PyTree
+
+# What JAX computes with: its own arrays, and NumPy's on their way to the device.
+AnyArray: TypeAlias = jax.Array | np.ndarray
+
+# A number of pixels, known to Python or to a device.
+Count: TypeAlias = int | np.integer | Integer[AnyArray, ""]
+
+# The weights of a Flax module.
+Params: TypeAlias = PyTree[Float[AnyArray, "..."]]

@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+import pytest
+
+from dfm_flax.cli import main
+from dfm_flax.commands.arguments import described
+from dfm_flax.generation.prior import PRIORS
+
+
+def test_modules_are_described_without_importing_them(tmp_path, monkeypatch):
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "__init__.py").write_text("")
+    (tmp_path / "things" / "one.py").write_text('"""The first\nof all.\n\nMore.\n"""\n1 / 0\n')
+    (tmp_path / "things" / "another.py").write_text(f'"""{"word " * 30}"""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = described("things").splitlines()
+    assert lines[0].startswith("  another  word word")
+    assert lines[1].startswith("           word word")
+    assert lines[2:] == ["  one      The first of all."]
+
+
+def test_the_help_of_sample_lists_the_priors(capsys):
+    with pytest.raises(SystemExit):
+        main(["sample", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines[lines.index("priors:") + 1 :] if line[2] != " "]
+    assert listed[:-1] == PRIORS.names()
+
+
+def test_a_help_imports_nothing_heavy():
+    code = (
+        "import sys; from dfm_flax.cli import main\n"
+        "try: main(['sample', '--help'])\n"
+        "except SystemExit: print([m for m in ('numpy', 'jax') if m in sys.modules])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.splitlines()[-1] == "[]"

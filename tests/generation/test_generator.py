@@ -1,0 +1,93 @@
+import jax
+import numpy as np
+import pytest
+
+from dfm_flax.config import load_config, override
+from dfm_flax.errors import UsageError
+from dfm_flax.generation.generator import (
+    GENERATORS,
+    Generator,
+    ImageShape,
+    initial_params,
+    make_generator,
+)
+
+SHAPE = ImageShape(4, 5, 1)
+
+
+def config(variant, *changes):
+    made = load_config(f"digits:{variant}")
+    override(made, ["model.latent_size=3", "model.hidden=8", "model.encoder_hidden=8", *changes])
+    return made
+
+
+def last_layer(params, part):
+    return params[part]["mlp"]["layer_1"]["kernel"].shape
+
+
+def initial(variant, *changes):
+    model = make_generator(config(variant, *changes), SHAPE)
+    return initial_params(model, jax.random.PRNGKey(0), 3, SHAPE)
+
+
+def test_each_generator_has_the_weights_that_it_needs():
+    machine = (
+        "model.machine.depth=2",
+        "model.machine.width=3",
+        "model.machine.basis=full,full,full",
+    )
+    params = initial("dfm", *machine)
+    assert last_layer(params, "decoder") == (8, 31 * 3 + 15)
+    assert last_layer(params, "encoder") == (8, 3)
+    params = initial("autoencoder")
+    assert last_layer(params, "decoder") == (8, 20)
+    assert last_layer(params, "encoder") == (8, 3)
+    for likelihood in ("bernoulli", "gaussian"):
+        params = initial("vae", f"loss.likelihood={likelihood}")
+        assert last_layer(params, "encoder") == (8, 6)
+        assert ("log_variance" in params) == (likelihood == "gaussian")
+    assert set(initial("table")) == {"decoder"}
+
+
+def test_what_a_file_of_a_generator_gives():
+    assert GENERATORS.names() == ["autoencoder", "dfm", "vae"]
+    for name in GENERATORS.names():
+        kind = GENERATORS.get(name)
+        assert issubclass(kind, Generator)
+        assert kind.settings().to_dict()
+        assert kind.native_prior == ("standard_normal" if name == "vae" else "gaussian")
+
+
+def test_the_gaussian_start_is_that_of_the_thesis():
+    """All kernels, the encoder's too, have the config's variance, and all biases are 0."""
+    changes = ("model.init=gaussian", "model.variance=0.04", "model.hidden=100,100")
+    params = initial("dfm", *changes, "model.encoder_hidden=100,100")
+    for part in ("encoder", "decoder"):
+        kernels = [layer["kernel"] for layer in params[part]["mlp"].values()]
+        assert np.std(np.concatenate([k.ravel() for k in kernels])) == pytest.approx(0.2, rel=0.05)
+        assert not any(layer["bias"].any() for layer in params[part]["mlp"].values())
+
+
+@pytest.mark.parametrize(
+    ("variant", "change", "message"),
+    [
+        ("dfm", "model.name=gan", "model.name 'gan' is not one of autoencoder, dfm, vae"),
+        ("dfm", "model.latents=tabel", "not one of table, encoder"),
+        ("dfm", "model.activation=elu", "not one of relu"),
+        ("dfm", "model.init=sound", "not one of gaussian, centered"),
+        ("dfm", "model.latent_size=0", "at least 1"),
+        ("dfm", "model.hidden=16,0", r"model.hidden=\(16, 0\): each layer has 1 unit or more"),
+        ("dfm", "model.variance=-1.0", "model.variance=-1.0: 0 or more"),
+        ("table", "model.table_variance=-1.0", "table_variance=-1.0: 0 or more"),
+        ("dfm", "model.machine.depth=1", "a machine has at least 2 layers"),
+        ("dfm", "loss.num_pixels=21", "an image has 20"),
+        ("dfm", "loss.jitter=-1", "jitter"),
+        ("dfm", "loss.latent_noise=-1", "negative"),
+        ("autoencoder", "loss.latent_penalty=-1", "negative"),
+        ("vae", "loss.likelihood=laplace", "not one of bernoulli, gaussian"),
+        ("vae", "model.latents=table", "a VAE has an encoder"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(variant, change, message):
+    with pytest.raises(UsageError, match=message):
+        make_generator(config(variant, change), SHAPE)
