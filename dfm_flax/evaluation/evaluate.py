@@ -22,7 +22,7 @@ from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.evaluation.inception import inception_features
 from dfm_flax.evaluation.real_images import Images, RealImages
 from dfm_flax.evaluation.set_metrics import MIN_IMAGES
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, check_writable
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.prior import find_prior, safe_name
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
@@ -91,6 +91,8 @@ def evaluate(
         raise UsageError(f"--num {num}: at least {MIN_IMAGES} images say something")
     folders = [workdirs] if isinstance(workdirs, str | Path) else workdirs
     generators = [load_generator(folder) for folder in folders]
+    for generator in generators:  # what is measured shall not be lost
+        check_writable(generator.run.folder / "evaluation.json")
     _check_same_images([generator.run for generator in generators])
     extractor = _extractor(generators[0], features, inception_weights, cache)
     real = RealImages(generators[0].images, extractor, num, seed)

@@ -65,6 +65,8 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
     run = Run(workdir)
+    if cluster.is_writer():
+        run.check_place()
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
     images = open_images(run, config)
     shape = ImageShape(*images.shape[1:])
