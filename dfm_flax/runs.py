@@ -23,8 +23,8 @@ RUN_VERSION = 2  # of what is in a run's folder; dfm_flax 0.1 wrote none
 
 # What tasks and evaluation write beside config.json: where a user has files of these names no run
 # starts.
-_NAMES = ("images.npz", "data.json", "results.json", "evaluation.json")
-_NAMES += ("reconstructions", "figures", "priors")
+_FILES = ("images.npz", "data.json", "results.json", "evaluation.json")
+_FOLDERS = ("reconstructions", "figures", "priors")
 
 
 class Busy(UsageError):
@@ -84,10 +84,13 @@ class Run:
         try:
             check_writable(lock)
         except UsageError as error:
-            raise UsageError(f"--workdir {self.folder}: {error}") from error
+            reason = error.__cause__
+            raise UsageError(
+                f"--workdir {self.folder}: cannot write there: {getattr(reason, 'strerror', error)}"
+            ) from error
         if self.started or lock.exists():
             return
-        found = [name for name in _NAMES if (self.folder / name).exists()]
+        found = [name for name in _FILES + _FOLDERS if (self.folder / name).exists()]
         if found:
             raise UsageError(
                 f"--workdir {self.folder}: no run is here, but {found[0]}, which a run would "

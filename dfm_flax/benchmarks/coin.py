@@ -73,7 +73,7 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
-        (ours,) = encode([source], file, Goal(bpp=bpp / 2), steps, seed=seed)
+        (ours,) = encode([source], [file], Goal(bpp=bpp / 2), steps, seed=seed)
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, rate, seed)
 

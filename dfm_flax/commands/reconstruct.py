@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sizes.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--images", nargs="+", default=[], type=path, metavar="FILE", help="generation only")
+    source.add_argument(
+        "--images", nargs="+", default=[], type=path, metavar="FILE", help="generation only"
+    )
     source.add_argument("--split", metavar="NAME", help="generation only")
 
 
@@ -43,6 +45,6 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         images=options.images,
         split=options.split,
     )
-    for path in written:
-        print(path)
+    for file in written:
+        print(file)
     return 0

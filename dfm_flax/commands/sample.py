@@ -12,7 +12,16 @@ uint8 [N, H, W, C]; a name without suffix, or with / at its end, is a folder of 
 
 import argparse
 
-from dfm_flax.commands.arguments import add_out, add_workdir, count, described, outputs, path, seed, size
+from dfm_flax.commands.arguments import (
+    add_out,
+    add_workdir,
+    count,
+    described,
+    outputs,
+    path,
+    seed,
+    size,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,8 +39,7 @@ def reconstruct(
     jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
     sizes = [size or _scaled(job.image.pixels.shape[:2], scale) for job in jobs]
     paths = outputs.folder(
-        f"{job.name}_{width}x{height}.png"
-        for job, (height, width) in zip(jobs, sizes, strict=True)
+        f"{job.name}_{width}x{height}.png" for job, (height, width) in zip(jobs, sizes, strict=True)
     )
     machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)

@@ -12,7 +12,6 @@ from dfm_flax.files import atomic_path, check_writable, local_path
 from dfm_flax.runs import Run, read_config, write_config
 from dfm_flax.sweeps.grid import Cell, make_cells, without
 
-
 # What a sweep writes when its cells are finished.
 _WRITTEN = ("table.csv", "losses.png", "intervals.png", "jpeg.csv", "jpeg_means.csv", "jpeg.png")
 

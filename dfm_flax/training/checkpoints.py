@@ -232,7 +232,9 @@ def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> No
       UsageError: it is of another one; says where they differ, and what to do.
       Exception: whatever Orbax raises for a damaged one.
     """
-    stored = _shapes(ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree)
+    stored = _shapes(
+        ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree
+    )
     wanted = _shapes(template)
     for name in wanted if partial else {**wanted, **stored}:
         there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))

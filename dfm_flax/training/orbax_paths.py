@@ -9,7 +9,7 @@ from etils import epath
 
 
 @epath.register_path_cls
-class LiteralPath(epath.gpath.PosixGPath):
+class LiteralPath(epath.gpath.PosixGPath):  # type: ignore[misc]
     """A local path whose `glob` takes the path itself literally, and only the rest as a pattern."""
 
     def glob(self, pattern: str) -> Iterator[Self]:
