@@ -172,7 +172,7 @@ def test_a_set_by_import_path(sets_of_a_user):
         ("dots", "none", "data set sets_of_a_user:dots: no such split"),
         ("dots", "all", "data set sets_of_a_user:dots: AssertionError"),
         ("numbers", "all", "gave a list, not an ImageSet"),
-        ("wide", "all", r"its images are float64 \[2, 3, 3\], not uint8 NHWC"),
+        ("wide", "all", r"its images are float64 \[2, 3, 3\], not uint8 NHWC|UInt8"),
         ("stripes", "all", "data set 'sets_of_a_user:stripes' cannot be imported"),
     ],
 )
