@@ -21,10 +21,14 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfm_flax.commands.arguments import count, shard
 from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
+
+if TYPE_CHECKING:
+    from dfm_flax.sweeps.folder import Sweep
 
 TAKES_OVERRIDES = True
 
@@ -91,7 +95,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _list(sweep) -> None:
+def _list(sweep: "Sweep") -> None:
     missing = sweep.missing()
     print(f"{len(sweep.cells)} cells, {len(sweep.cells) - len(missing)} finished")
     for cell in sweep.cells:
