@@ -124,7 +124,7 @@ class Basis(abc.ABC):
 BASES: Registry[type[Basis]] = Registry.of_folder(
     "basis",
     "dfm_flax.fourier.bases",
-    Basis,  # type: ignore[type-abstract]
+    Basis,
 )
 
 

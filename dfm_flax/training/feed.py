@@ -8,6 +8,7 @@ import numpy as np
 
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError
+from dfm_flax.typing import AnyArray
 
 
 class Feed(Protocol):
@@ -39,8 +40,8 @@ class PixelBatch:
       colors: [B, C] in [-1, 1].
     """
 
-    positions: jax.Array
-    colors: jax.Array
+    positions: AnyArray
+    colors: AnyArray
 
 
 @flax.struct.dataclass
