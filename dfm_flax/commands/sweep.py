@@ -6,7 +6,8 @@ images of a cell are one vmapped step, and so are the cells of compression that 
 only: learning rates, b1, b2, variances. The same command goes on with a sweep that was stopped
 or killed: finished cells are skipped, those under way go on from their newest checkpoints.
 
-Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
+The sweeps that ship are those of `dfm configs` that begin with sweeps/, such as
+sweeps/figure_5_1. Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
 --config.grid.model.machine.depth=2,3,4. Going on with other settings is refused.
 
 Over many processes: each takes its part of the cells by --shard, counted from 0, as in a Slurm
