@@ -105,6 +105,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if unknown or (overrides and not options.takes_overrides):
         options.parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
     _configure_logging()
+    sys.path.append("")  # the current folder, for what a config names by import path
     try:
         return options.run(options, overrides)
     except DfmError as error:

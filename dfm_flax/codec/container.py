@@ -44,10 +44,26 @@ def to_bytes(image: QuantizedImage) -> bytes:
     Raises:
       ValueError: the image breaks a limit of the format.
     """
+    data = _build(image)
+    _parse(data)  # that a reader will take it: a limit may be broken
+    return data
+
+
+def file_size(image: QuantizedImage) -> int:
+    """Bytes of the file of an image.
+
+    Raises:
+      ValueError: an integer is too large.
+    """
+    return len(_build(image))
+
+
+def _build(image: QuantizedImage) -> bytes:
     machine = image.machine
     bases = [machine.bases[i] for i in (0, 1, -1)]
     codes = [_code(basis) for basis in bases]
-    shape, widths, words = entropy.encode(by_groups(image.integers, machine))
+    groups = by_groups(image.integers, machine)
+    shape, widths, words = entropy.encode(groups, _min_words(groups))
     flags = (
         (machine.channels == 3) << _COLOR
         | (image.levels == 65535) << _DEEP
@@ -64,9 +80,14 @@ def to_bytes(image: QuantizedImage) -> bytes:
     head += _EXTENT.pack(machine.extent)
     body = head + bytes(image.step_codes.tolist()) + bytes(widths)
     body += np.asarray(words, "<u4").tobytes()
-    data = body + _CHECKSUM.pack(zlib.crc32(body))
-    _parse(data)  # that a reader will take it: a limit may be broken
-    return data
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _min_words(groups: list[np.ndarray]) -> int:
+    """Words with which a reader takes so many weights, though they be nearly all 0."""
+    weights = sum(group.size for group in groups)
+    num_bytes = (weights - FREE_WEIGHTS) / MAX_WEIGHTS_PER_BYTE
+    return max(0, math.ceil((num_bytes - 2 * len(groups)) / 4))
 
 
 def from_bytes(data: bytes, source: str | Path = "data") -> QuantizedImage:

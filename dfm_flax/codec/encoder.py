@@ -4,14 +4,14 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dfm_flax.baselines import codecs
 from dfm_flax.codec import container
-from dfm_flax.codec.plan import min_bytes, plan, weight_bits
+from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
 from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.codec.rounding import Rounding, decoded
 from dfm_flax.codec.train import train
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _TOGETHER = 8  # images that are trained at once: more take more memory and save no time
 _TRIES = 3  # machines that are trained for a given quality
 _PER_OCTAVE = 1.5  # dB that a file of twice the size gains, about
+_MAX_OCTAVES = 16.0  # that a file may grow from one try to the next
 _LEVEL = 0.5  # bits per pixel at which a machine takes as much as a JPEG
 
 
@@ -58,7 +59,30 @@ class Goal:
             sample = 1 if image.levels == 255 else 2
             return self.percent / 100 * height * width * channels * sample
         assert self.psnr is not None
-        return max(_guess_bytes(image, self.psnr), min_bytes(channels))
+        return max(min(_guess_bytes(image, self.psnr), _most_bytes(image)), min_bytes(channels))
+
+    def check(self, image: Image) -> None:
+        """Raises UsageError, with the rate that can be had, if no machine has that size."""
+        if self.psnr is not None:
+            return
+        channels, num_bytes = image.pixels.shape[-1], self.num_bytes(image)
+        if num_bytes < min_bytes(channels):
+            which, bound = "least", self._rate(min_bytes(channels), image, math.ceil)
+        elif num_bytes > max_bytes(channels):
+            which, bound = "most", self._rate(max_bytes(channels), image, math.floor)
+        else:
+            return
+        raise UsageError(
+            f"image {image.name}: no machine makes a file of {num_bytes:,.0f} bytes; ask for at "
+            f"{which} {bound}"
+        )
+
+    def _rate(self, num_bytes: float, image: Image, rounded: Callable[[float], int]) -> str:
+        """In words, the goal of so many bytes, in three digits that are rounded so."""
+        unit = "bpp" if self.bpp is not None else "percent"
+        value = num_bytes / Goal(**{unit: 1.0}).num_bytes(image)
+        digit = 10.0 ** (math.floor(math.log10(value)) - 2)
+        return f"{rounded(value / digit) * digit:.6g} {unit}"
 
 
 @dataclass(frozen=True)
@@ -127,6 +151,7 @@ def _jobs(sources: list[str | Image], out: Path, goal: Goal) -> list[_Job]:
         height, width = image.pixels.shape[:2]
         if height * width > container.MAX_PIXELS:
             raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
+        goal.check(image)
         jobs.append(_Job(image, goal.num_bytes(image), path))
     return jobs
 
@@ -199,11 +224,13 @@ def _reach(
         assert best is not None  # it was trained for that size
         found.append(best)
         short = quality - rounding.psnr(best)
-        if attempt < _TRIES:
-            num_bytes = job.num_bytes * 2 ** ((short + 0.3) / _PER_OCTAVE)
-            log.info("%s: %.2f dB short, once more with %d bytes", job.image.name, short, num_bytes)
-            job = _Job(job.image, num_bytes, job.out)
-            (rounding,) = _train([job], num_steps, folder, seed)
+        octaves = min((short + 0.3) / _PER_OCTAVE, _MAX_OCTAVES)
+        num_bytes = min(job.num_bytes * 2**octaves, _most_bytes(job.image))
+        if attempt == _TRIES or num_bytes <= job.num_bytes:
+            break
+        log.info("%s: %.2f dB short, once more with %d bytes", job.image.name, short, num_bytes)
+        job = _Job(job.image, num_bytes, job.out)
+        (rounding,) = _train([job], num_steps, folder, seed)
     return max(found, key=rounding.psnr)
 
 
@@ -224,6 +251,11 @@ def _measure(job: _Job, goal: Goal, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "reached": goal.psnr is None or quality >= goal.psnr,
     }
+
+
+def _most_bytes(image: Image) -> float:
+    """More than a machine's largest file or than the raw image is not tried for a quality."""
+    return min(max_bytes(image.pixels.shape[-1]), Goal(percent=100.0).num_bytes(image))
 
 
 def _guess_bytes(image: Image, quality: float) -> float:

@@ -46,29 +46,32 @@ def frequency_table(shape: int, width: int) -> np.ndarray:
     return table
 
 
-def encode(groups: Sequence[np.ndarray]) -> tuple[int, list[int], np.ndarray]:
+def encode(groups: Sequence[np.ndarray], min_words: int = 0) -> tuple[int, list[int], np.ndarray]:
     """Codes integers, group after group, under the models that make them shortest.
 
     Args:
       groups: int arrays, of any shape, of magnitudes up to `LARGEST`.
+      min_words: how many words there must be at least: where the shortest are fewer, all models
+        are wider, by as much as it takes. In the widest an integer takes nearly two bytes.
 
     Returns:
       The shape, the width of each group, and the coded integers as uint32 [words].
 
     Raises:
-      ValueError: an integer is too large.
+      ValueError: an integer is too large, or so many words are more than the widest models give.
     """
     if any(np.abs(group).max(initial=0) > LARGEST for group in groups):
         raise ValueError(f"integers above {LARGEST} cannot be coded")
     choices = [[_best_width(shape, group) for group in groups] for shape in range(SHAPES)]
     shape = min(range(SHAPES), key=lambda shape: sum(bits for bits, _ in choices[shape]))
     widths = [width for _, width in choices[shape]]
-    encoder = constriction.stream.queue.RangeEncoder()
-    for group, width in zip(groups, widths, strict=True):
-        table = frequency_table(shape, width)
-        symbols = np.ravel(group).astype(np.int32) + len(table) // 2
-        encoder.encode(symbols, _model(table))
-    return shape, widths, encoder.get_compressed()
+    words = _words(groups, shape, widths)
+    while len(words) < min_words:
+        if min(widths, default=MAX_WIDTH) == MAX_WIDTH:
+            raise ValueError(f"the integers take no {min_words:,} words")
+        widths = [min(width + 1, MAX_WIDTH) for width in widths]
+        words = _words(groups, shape, widths)
+    return shape, widths, words
 
 
 def decode(
@@ -99,6 +102,15 @@ def bits(shape: int, width: int, group: np.ndarray) -> float:
     if np.abs(group).max(initial=0) > center:
         return np.inf
     return float(-np.log2(table[np.ravel(group) + center] / _TOTAL).sum())
+
+
+def _words(groups: Sequence[np.ndarray], shape: int, widths: Sequence[int]) -> np.ndarray:
+    encoder = constriction.stream.queue.RangeEncoder()
+    for group, width in zip(groups, widths, strict=True):
+        table = frequency_table(shape, width)
+        symbols = np.ravel(group).astype(np.int32) + len(table) // 2
+        encoder.encode(symbols, _model(table))
+    return encoder.get_compressed()
 
 
 def _best_width(shape: int, group: np.ndarray) -> tuple[float, int]:

@@ -1,10 +1,12 @@
 """From the bytes that a file may have to the machine to train and how to train it."""
 
-import itertools
+import bisect
+import math
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from dfm_flax.codec.container import MAX_HIDDEN
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import num_weights
 
@@ -13,6 +15,7 @@ MIN_WIDTH = 3  # in the middle
 
 _DEPTH = 6
 _TAPER = (1.4, 0.6)  # the first and the last width over that in the middle
+MAX_WIDTH = int(4 * MAX_HIDDEN / _TAPER[0]) / 4  # in the middle, in quarters
 _FREQUENCIES = (8, 2, 2)
 _SMALL = 6_000  # weights, under which these frequencies are better:
 _FREQUENCIES_OF_SMALL = (8, 1, 2)
@@ -29,16 +32,18 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
       num_steps: of training.
 
     Raises:
-      UsageError: too few bytes for a machine, or no steps.
+      UsageError: too few or too many bytes for a machine, or no steps.
     """
     if num_steps < 1:
         raise UsageError(f"--steps {num_steps}: train for at least 1")
+    smallest, largest = min_bytes(channels), max_bytes(channels)
+    if not smallest <= num_bytes <= largest:
+        raise UsageError(
+            f"no machine is planned for {num_bytes:,.0f} bytes: files have {math.ceil(smallest):,} "
+            f"to {math.floor(largest):,}"
+        )
     frequencies = _frequencies(num_bytes)
     middle = _widest_middle(weight_bits(num_bytes) / BITS_PER_WEIGHT, channels, frequencies)
-    if middle < MIN_WIDTH:
-        raise UsageError(
-            f"a file of {max(0, int(num_bytes))} bytes holds no machine; ask for a higher rate"
-        )
     config = ConfigDict()
     config.model = ConfigDict()
     config.model.machine = ConfigDict(
@@ -77,14 +82,25 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
 def min_bytes(channels: int) -> float:
     """The smallest files that machines are planned for."""
     weights = _num_weights(MIN_WIDTH, channels, _FREQUENCIES_OF_SMALL)
-    return (BITS_PER_WEIGHT * weights - weight_bits(0)) / 8 + 1
+    return BITS_PER_WEIGHT * weights / 8 + _header_bytes(_FREQUENCIES_OF_SMALL) + 1
+
+
+def max_bytes(channels: int) -> float:
+    """The largest files that machines are planned for: wider ones are not in the format."""
+    weights = _num_weights(MAX_WIDTH, channels, _FREQUENCIES)
+    return BITS_PER_WEIGHT * weights / 8 + _header_bytes(_FREQUENCIES) + 1
 
 
 def weight_bits(num_bytes: float) -> float:
     """Bits that are left for the weights of a planned machine in a file of so many bytes."""
-    first, hidden, last = (frequency + 1 for frequency in _frequencies(num_bytes))
+    return 8 * (num_bytes - _header_bytes(_frequencies(num_bytes)))
+
+
+def _header_bytes(frequencies: tuple[int, int, int]) -> int:
+    """Bytes of a file but for its weights, about."""
+    first, hidden, last = (frequency + 1 for frequency in frequencies)
     groups = first + (_DEPTH - 2) * hidden + last
-    return 8 * (num_bytes - _HEADER - 2 * groups)
+    return _HEADER + 2 * groups
 
 
 def _frequencies(num_bytes: float) -> tuple[int, int, int]:
@@ -93,10 +109,12 @@ def _frequencies(num_bytes: float) -> tuple[int, int, int]:
 
 
 def _widest_middle(weights: float, channels: int, frequencies: tuple[int, int, int]) -> float:
-    """The width in the middle, in quarters, with at most so many weights; under 1 if none has."""
-    middles = itertools.count(1, 0.25)
-    fit = itertools.takewhile(lambda m: _num_weights(m, channels, frequencies) <= weights, middles)
-    return max(fit, default=0)
+    """The width in the middle, in quarters up to `MAX_WIDTH`, with at most so many weights."""
+    quarters = range(4, int(4 * MAX_WIDTH) + 1)
+    fit = bisect.bisect_right(
+        quarters, weights, key=lambda quarter: _num_weights(quarter / 4, channels, frequencies)
+    )
+    return quarters[fit - 1] / 4
 
 
 def _widths(middle: float) -> tuple[int, ...]:

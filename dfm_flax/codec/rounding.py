@@ -5,11 +5,13 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from dfm_flax.codec import container
 from dfm_flax.codec.budget import steps
+from dfm_flax.codec.container import file_size
 from dfm_flax.codec.entropy import LARGEST
+from dfm_flax.codec.groups import num_groups, row_groups
 from dfm_flax.codec.quantized import QuantizedImage, quantize
 from dfm_flax.data.images import Image
+from dfm_flax.errors import DfmError
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.rendering import render
@@ -26,15 +28,24 @@ class Rounding:
     Args:
       params: of a `QuantizedMachine`.
       budget: bits that it was trained for.
+
+    Raises:
+      DfmError: a weight is larger than any that a file can hold.
     """
 
     def __init__(self, image: Image, machine: FourierMachine, params, budget: float):
         self._image, self._machine, self._params = image, machine, params
         self._codes = -8 * np.log2(np.asarray(steps(machine, params, jnp.float32(budget))))
+        # Steps may not be so fine that an integer is too large to be coded.
+        largest = _largest(machine, params["machine"])
+        if not largest.max() <= LARGEST:
+            raise DfmError(f"image {image.name}: training diverged, to a weight of {largest.max()}")
+        self._finest = np.floor(8 * np.log2(LARGEST / np.maximum(largest, 1e-30)))
 
     def at(self, finer: float) -> QuantizedImage:
         """Steps 2^(-finer/8) times those of training, each rounded up to one that has a code."""
-        codes = np.clip(np.floor(self._codes + finer), 0, 255).astype(np.uint8)
+        codes = np.minimum(np.floor(self._codes + finer), self._finest)
+        codes = np.clip(codes, 0, 255).astype(np.uint8)
         height, width = self._image.pixels.shape[:2]
         return quantize(
             self._params["machine"], self._machine, codes, height, width, self._image.levels
@@ -56,24 +67,25 @@ class Rounding:
     ) -> QuantizedImage | None:
         """The last good one on the way from `first`, by bisection; None if `first` is not."""
         best = self.at(first)
-        if not (_codable(best) and good(best)):
+        if not good(best):
             return None
         while abs(last - first) > _PRECISION:
             middle = (first + last) / 2
             coded = self.at(middle)
-            if _codable(coded) and good(coded):
+            if good(coded):
                 first, best = middle, coded
             else:
                 last = middle
         return best
 
 
-def _codable(coded: QuantizedImage) -> bool:
-    return all(np.abs(layer).max() <= LARGEST for layer in coded.integers)
-
-
-def file_size(coded: QuantizedImage) -> int:
-    return len(container.to_bytes(coded))
+def _largest(machine: FourierMachine, params) -> np.ndarray:
+    """Largest magnitude of a weight of each group: [groups]."""
+    largest = np.zeros(num_groups(machine))
+    for i, rows in enumerate(row_groups(machine)):
+        weights = np.asarray(params[f"layer_{i}"]["coefficients"])
+        np.maximum.at(largest, rows, np.abs(weights).max(axis=1))
+    return largest
 
 
 def decoded(coded: QuantizedImage) -> np.ndarray:

@@ -68,11 +68,16 @@ class CompressionRun:
                 describe(self._tensorboard, self.config, params)
                 yield
 
-    def log(self, progress: Progress, errors: np.ndarray, weights: int) -> None:
-        """Writes what the loop tells: the mse of this run's machines, of `weights` weights each."""
+    def log(self, progress: Progress, part: slice, weights: int) -> None:
+        """Writes what the loop tells of this run's machines, of `weights` weights each.
+
+        Args:
+          part: which of all machines they are.
+        """
         num_steps = self.config.training.num_steps
         learning_rate = make_schedule(self.config.optimizer, num_steps)
-        psnrs = [psnr_of_loss(error) for error in errors]
+        metrics = {name: values[part] for name, values in progress.metrics.items()}
+        psnrs = [psnr_of_loss(error) for error in metrics["mse"]]
         pixels = len(self.jobs) * self.config.training.batch_size
         self._tensorboard.write_scalars(
             progress.step,
@@ -80,7 +85,7 @@ class CompressionRun:
             | performance(progress, pixels, OPERATIONS * weights * pixels),
         )
         scalars = {
-            "mse": float(np.mean(errors)),
+            **{name: float(np.mean(values)) for name, values in metrics.items()},
             "psnr": float(np.mean(psnrs)),
             "learning_rate": float(learning_rate(progress.step - 1)),
             "steps_per_second": progress.steps_per_second,

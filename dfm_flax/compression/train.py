@@ -88,7 +88,7 @@ def train_side_by_side(
 
     def on_log(progress: Progress) -> dict[str, str]:
         for run, part in zip(runs, parts, strict=True):
-            run.log(progress, progress.metrics["mse"][part], weights)
+            run.log(progress, part, weights)
             run.observe(progress, part)
         psnrs = [psnr_of_loss(error) for error in progress.metrics["mse"]]
         return {"psnr": f"{np.mean(psnrs):.2f} dB"}

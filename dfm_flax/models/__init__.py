@@ -1,1 +1,1 @@
-"""Models to compare Deep Fourier Machines with."""
+"""Networks: encoders, decoders, and machines from a config, drawn at any size."""

@@ -1,10 +1,15 @@
+import re
+
 import numpy as np
 import PIL.Image
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dfm_flax.cli import main
 from dfm_flax.codec.container import read
 from dfm_flax.codec.encoder import Goal, encode
+from dfm_flax.codec.plan import plan
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -50,9 +55,35 @@ def test_goals_without_sense(goal):
 
 
 def test_too_small_images_are_named(tmp_path, photos):
-    with pytest.raises(UsageError, match="image a: a file of 38 bytes holds no machine"):
+    message = r"image a: no machine makes a file of 38 bytes; ask for at least 0\.\d+ bpp"
+    with pytest.raises(UsageError, match=message):
         encode([str(photos / "a.png")], tmp_path / "a.dfm", Goal(bpp=0.1), 10)
     assert not (tmp_path / "a.dfm").exists()
+
+
+@given(
+    st.sampled_from(["bpp", "percent"]),
+    st.floats(1e-6, 1e6),
+    st.integers(1, 8192),
+    st.integers(1, 8192),
+    st.sampled_from([1, 3]),
+    st.sampled_from([255, 65535]),
+)
+def test_where_a_rate_cannot_be_had_one_that_can_is_named(
+    unit, rate, height, width, channels, levels
+):
+    pixels = np.broadcast_to(np.float32(0), (height, width, channels))
+    picture = Image(pixels, levels, "black")
+    try:
+        Goal(**{unit: rate}).check(picture)
+    except UsageError as error:
+        which, value = re.search(rf"at (least|most) (\S+) {unit}$", str(error)).groups()
+        assert (float(value) > rate) == (which == "least")
+        named = Goal(**{unit: float(value)})
+        named.check(picture)
+        plan(named.num_bytes(picture), channels, 100)
+    else:
+        plan(Goal(**{unit: rate}).num_bytes(picture), channels, 100)
 
 
 @pytest.mark.slow
@@ -110,9 +141,15 @@ def test_a_quality_out_of_reach_says_so(tmp_path, photos, quantized, monkeypatch
         return [Unreachable(coded, 20.0 + len(asked))]
 
     monkeypatch.setattr("dfm_flax.codec.encoder._train", train)
-    arguments = ["compress", str(photos / "a.png"), "-o", str(tmp_path / "a.dfm"), "--psnr=70"]
-    assert main(arguments) == 1
-    assert "not the 70 dB asked for; use more --steps" in capsys.readouterr().err
-    assert len(asked) == 3
-    assert asked == sorted(asked)
+    out = tmp_path / "a.dfm"
+    for quality, trained in ((23.5, 3), (90, 2), (1e9, 2)):
+        asked.clear()
+        arguments = ["compress", str(photos / "a.png"), "-o", str(out), f"--psnr={quality:g}"]
+        assert main(arguments) == 1
+        message = f"not the {quality:g} dB asked for; use more --steps"
+        assert message in capsys.readouterr().err
+        # Larger each time, but never than the raw image.
+        assert len(asked) == trained
+        assert asked == sorted(set(asked))
+        assert asked[-1] <= 64 * 48 * 3
     assert read(tmp_path / "a.dfm").height == 48

@@ -62,6 +62,22 @@ def test_the_width_is_the_best_of_all():
     assert lengths[width] == min(lengths)
 
 
+@pytest.mark.parametrize("groups", [[np.zeros(10_000, int)], [np.arange(50), np.zeros(999, int)]])
+@pytest.mark.parametrize("bits", [0.01, 0.5, 8])
+def test_words_can_be_made_more(groups, bits):
+    sizes = [group.size for group in groups]
+    least = int(bits * sum(sizes) / 32)
+    shape, widths, words = encode(groups, least)
+    assert least <= len(words) <= max(2 * least, len(encode(groups)[2])) + 2
+    for group, again in zip(groups, decode(words, shape, widths, sizes), strict=True):
+        np.testing.assert_array_equal(group, again)
+
+
+def test_words_have_an_end():
+    with pytest.raises(ValueError, match="take no 501 words"):
+        encode([np.zeros(1000, int)], 501)
+
+
 def test_too_large_integers_are_refused():
     with pytest.raises(ValueError, match="cannot be coded"):
         encode([np.array([LARGEST + 1])])
