@@ -195,7 +195,10 @@ def _scalars(config: ConfigDict, progress: Progress, num_images: int) -> dict[st
         **metrics,
         "psnr": psnr_of_loss(metrics["mse"]),
         "epoch": step * training.batch_size / num_images,
-        **{f"learning_rate/{name}": float(rate(step - 1)) for name, rate in learning_rates.items()},
+        **{
+            f"learning_rate/{name}": float(schedule(step - 1))
+            for name, schedule in learning_rates.items()
+        },
         "steps_per_second": progress.steps_per_second,
         "minutes_left": (training.num_steps - step) / progress.steps_per_second / 60,
     }

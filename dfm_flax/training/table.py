@@ -43,7 +43,7 @@ class LatentTable:
         self,
         index: jax.Array,
         gradients: jax.Array,
-        rate: jax.Array,
+        learning_rate: jax.Array,
         b1: float,
         b2: float,
         eps: float = 1e-8,
@@ -54,7 +54,7 @@ class LatentTable:
           index: the rows of the batch, [B]. A row may occur more than once: its gradient is
             then the sum, and it is updated once.
           gradients: of the batch's loss in each of them, [B, L].
-          rate: learning rate.
+          learning_rate: of this step.
           b1, b2, eps: Adam's.
         """
         same = index[:, None] == index
@@ -69,7 +69,7 @@ class LatentTable:
         nu = b2 * self.nu[index] + (1 - b2) * gradients**2
         mu_hat = mu / (1 - b1**count)[:, None]
         nu_hat = nu / (1 - b2**count)[:, None]
-        latents = self.latents[index] - rate * mu_hat / (jnp.sqrt(nu_hat) + eps)
+        latents = self.latents[index] - learning_rate * mu_hat / (jnp.sqrt(nu_hat) + eps)
         return LatentTable(
             self.latents.at[index].set(latents),
             self.mu.at[index].set(mu),
