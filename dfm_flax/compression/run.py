@@ -102,12 +102,13 @@ class CompressionRun:
 
     def measure(self, state: TrainState, history: History) -> list[dict]:
         """Writes the results, of this run's machines and their curves; see `results.measure`."""
-        steps, results = int(state.step), []
+        num_steps, results = int(state.step), []
         bar = tqdm(self.jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
         for i, job in enumerate(bar):
             curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
-            entry, picture = measure(self._run, self.machine, job, state.params_of(i), curve, steps)
+            params = state.params_of(i)
+            entry, picture = measure(self._run, self.machine, job, params, curve, num_steps)
             results.append(entry)
-            self._tensorboard.write_images(steps, {job.name: picture[None]})
+            self._tensorboard.write_images(num_steps, {job.name: picture[None]})
         self._run.write_results(results)
         return results
