@@ -63,7 +63,7 @@ def train_siren(
 
 
 def compare(
-    source: str, siren: Siren, steps: int, learning_rate: float, seed: int
+    source: str, siren: Siren, num_steps: int, learning_rate: float, seed: int
 ) -> dict[str, Any]:
     """One image, one network, and the `.dfm` file of half its bpp."""
     image = read_image(source)
@@ -75,7 +75,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
-        (ours,) = encode([source], file, Goal(bpp=bpp / 2), steps, seed=seed)
+        (ours,) = encode([source], file, Goal(bpp=bpp / 2), num_steps, seed=seed)
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, learning_rate, seed)
 
@@ -97,7 +97,7 @@ def compare(
         "dfm_ms_ssim": ours["ms_ssim"],
         "seconds": seconds,
         "steps": siren_steps,
-        "dfm_steps": steps,
+        "dfm_steps": num_steps,
         "decode_ms": 1e3 * times["COIN"].median,
         "dfm_decode_ms": 1e3 * times["DFM"].median,
     }

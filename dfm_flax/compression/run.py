@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dfm_flax.compression.jobs import make_jobs, open_images, start
+from dfm_flax.compression.jobs import make_jobs, open_images, start_run
 from dfm_flax.compression.observer import OBSERVERS, MachinesSnapshot
 from dfm_flax.compression.results import measure
 from dfm_flax.metrics.distortion import psnr_of_loss
@@ -60,7 +60,7 @@ class CompressionRun:
           Busy: another process trains there.
         """
         with self._run.lock():
-            start(self._run, self.config, self._images)
+            start_run(self._run, self.config, self._images)
             from dfm_flax.training.writers import describe, open_writers
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:

@@ -66,7 +66,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     check_divides(training.batch_size, jax.device_count())
     run = Run(workdir)
     checkpoints = Checkpoints(run.checkpoints, training.keep_checkpoints)
-    images = open_images(run, config)
+    images = open_image_set(run, config)
     shape = ImageShape(*images.shape[1:])
     model = make_generator(config, shape)
     if config.model.latents == "table":
@@ -85,7 +85,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     observers = Observers(OBSERVERS, config)
     with run.lock():
         # Only now, so that settings that turned out wrong can be corrected.
-        start(run, config, images)
+        start_run(run, config, images)
         from dfm_flax.training.writers import describe, open_writers
 
         profile = Profile(run.folder, profile_steps) if profile_steps else None
@@ -214,7 +214,7 @@ def _snapshot(model: Generator, state: TrainState, images: NDArray[np.uint8]) ->
     return GeneratorSnapshot(model, first_replica(state.averaged_params), images, table)
 
 
-def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
+def open_image_set(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     """The images [N, H, W, C] of a config's data set. Each process reads a part of them.
 
     Raises:
@@ -231,7 +231,7 @@ def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     return images
 
 
-def start(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
+def start_run(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
     """Writes what tells a new run's images, and its config; a run that was started is left."""
     if run.started:
         run.check_same(config)

@@ -28,12 +28,12 @@ def make_run(folder, variant, *assignments):
     config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
-    images = generate.open_images(run, config)
+    images = generate.open_image_set(run, config)
     shape = ImageShape(*images.shape[1:])
     model = make_generator(config, shape)
     learning_rates = generate.make_learning_rates(config)
     state, _ = generate.initial_state(model, config, learning_rates, shape, len(images))
-    generate.start(run, config, images)
+    generate.start_run(run, config, images)
     save(run, state)
     return run, state
 
