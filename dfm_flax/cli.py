@@ -70,7 +70,7 @@ a generator of new images, and samples of it at four times the size:
 a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
   dfm sweep --config sweeps/figure_5_1 --workdir runs/figure_5_1
 
-curves, rates, pictures and speed as it trains:
+curves, learning rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130

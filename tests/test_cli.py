@@ -111,7 +111,7 @@ def test_settings_without_sense_are_one_line_and_leave_no_run_behind(capsys, tin
 
 CONFIGS = {
     "{'task': 'compression'}": "lacks data.crop, data.images",
-    "{'rate': 1.0}": "config.task=None is not",
+    "{'learning_rate': 1.0}": "config.task=None is not",
     "{": "SyntaxError",
 }
 
@@ -290,7 +290,7 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_a_progress_bar_with_rate_and_time_left(tiny, tmp_path):
+def test_a_terminal_shows_a_progress_bar_with_speed_and_time_left(tiny, tmp_path):
     terminal, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path / 'r'}"]

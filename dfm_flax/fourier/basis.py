@@ -53,7 +53,7 @@ class Basis(abc.ABC):
     def groups(self, m: int) -> NDArray[np.int64]:
         """The group of each row, from 0 on: [rows].
 
-        Rows of a group share a quantizer step and an entropy model. They are those of all
+        Rows of a group share a step size and an entropy model. They are those of all
         frequencies with equal k_1 + .. + k_m, cosines and sines together: coefficients of
         higher frequencies are smaller, and less depends on them.
         """

@@ -50,7 +50,7 @@ class GenerationRun:
         self._run = Run(workdir)
         self.folder = self._run.folder
         self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
-        self.images = open_images(self._run, config)
+        self.images = open_image_set(self._run, config)
         self.shape = ImageShape(*self.images.shape[1:])
         self.model = make_generator(config, self.shape)
         self._learning_rates = make_learning_rates(config)
@@ -67,7 +67,7 @@ class GenerationRun:
           Busy: another process trains there.
         """
         with self._run.lock():
-            _start(self._run, self.config, self.images)
+            start_run(self._run, self.config, self.images)
             from dfm_flax.training.writers import describe, open_writers
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
@@ -133,7 +133,7 @@ class GenerationRun:
         return GeneratorSnapshot(self.model, state.averaged_params, self.images, table)
 
 
-def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
+def open_image_set(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     """The images [N, H, W, C] of a config's data set. Each process reads a part of them.
 
     Raises:
@@ -150,7 +150,7 @@ def open_images(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     return images
 
 
-def _start(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
+def start_run(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
     """Writes what tells a new run's images, and its config; a run that was started is left."""
     if run.started:
         run.check_same(config)

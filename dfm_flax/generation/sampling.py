@@ -169,9 +169,9 @@ class TrainedGenerator:
         Raises:
           UsageError: the data set is not there, or has changed.
         """
-        from dfm_flax.generation.run import open_images
+        from dfm_flax.generation.run import open_image_set
 
-        return open_images(self.run, self.config)
+        return open_image_set(self.run, self.config)
 
 
 def load_generator(workdir: str | Path) -> TrainedGenerator:

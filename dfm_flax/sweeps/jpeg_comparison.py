@@ -88,7 +88,7 @@ def summarize_jpeg(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(image: Image, machines: list[dict[str, Any]], jpeg: Jpeg | None) -> dict[str, Any]:
-    measures = distortion(image.pixels, jpeg.pixels) if jpeg is not None else {}
+    metrics = distortion(image.pixels, jpeg.pixels) if jpeg is not None else {}
     return {
         "image": image.name,
         "weights": machines[0]["weights"],
@@ -98,8 +98,8 @@ def _row(image: Image, machines: list[dict[str, Any]], jpeg: Jpeg | None) -> dic
         "ms_ssim": _mean(machines, "ms_ssim"),
         "jpeg_quality": jpeg.quality if jpeg is not None else None,
         "jpeg_bytes": jpeg.num_bytes if jpeg is not None else None,
-        "jpeg_psnr": measures.get("psnr"),
-        "jpeg_ms_ssim": measures.get("ms_ssim"),
+        "jpeg_psnr": metrics.get("psnr"),
+        "jpeg_ms_ssim": metrics.get("ms_ssim"),
     }
 
 

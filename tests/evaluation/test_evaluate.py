@@ -29,11 +29,11 @@ def make_run(folder, variant, *assignments):
     config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
-    images = generation_run.open_images(run, config)
+    images = generation_run.open_image_set(run, config)
     shape = ImageShape(*images.shape[1:])
     model = make_generator(config, shape)
     state, _ = initial_state(model, config, shape, len(images))
-    generation_run._start(run, config, images)
+    generation_run.start_run(run, config, images)
     save(run, state)
     return run, state
 

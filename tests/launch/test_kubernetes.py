@@ -1,8 +1,8 @@
 """The manifests against the fields, types and rules of the APIs that they use.
 
 Written down from the references of JobSet v1alpha2 (jobset.sigs.k8s.io/docs/reference) and of
-Kubernetes (batch/v1 Job, core/v1 Pod): what the manifests use of them, so that a misspelt field, a
-field in the wrong place or a value of another type is found without a cluster.
+Kubernetes (batch/v1 Job, core/v1 Pod): what the manifests use of them, so that a misspelled field,
+a field in the wrong place or a value of another type is found without a cluster.
 """
 
 import re
@@ -94,7 +94,7 @@ def test_fields_and_types(manifest):
     assert manifest["kind"] == "JobSet"
 
 
-def test_a_misspelt_field_is_found(manifest):
+def test_a_misspelled_field_is_found(manifest):
     job_of(manifest)[1]["template"]["spec"]["containers"][0]["comand"] = ["dfm"]
     with pytest.raises(AssertionError, match=r"containers\[0\]\.comand: no such field"):
         check(manifest, JOB_SET)

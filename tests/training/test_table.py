@@ -19,35 +19,38 @@ B1, B2 = 0.9, 0.99
 RNG = np.random.default_rng(0)
 BATCHES = [np.array(rows) for rows in ([0, 3, 5], [3, 1, 3], [5, 3, 0], [3, 3, 3])]  # never 2, 4
 GRADIENTS = [RNG.normal(size=(3, 4)).astype(np.float32) for _ in BATCHES]
-RATES = [0.1, 0.05, 0.02, 0.01]
+LEARNING_RATES = [0.1, 0.05, 0.02, 0.01]
 
 
-def textbook_adam(start, gradients, rates):
+def textbook_adam(start, gradients, learning_rates):
     """Kingma and Ba, algorithm 1, on the steps that a row takes part in."""
     mu, nu, x = np.zeros(4), np.zeros(4), np.asarray(start, float)
-    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
+    for t, (g, learning_rate) in enumerate(zip(gradients, learning_rates, strict=True), start=1):
         mu, nu = B1 * mu + (1 - B1) * g, B2 * nu + (1 - B2) * g**2
-        x = x - rate * (mu / (1 - B1**t)) / (np.sqrt(nu / (1 - B2**t)) + 1e-8)
+        x = x - learning_rate * (mu / (1 - B1**t)) / (np.sqrt(nu / (1 - B2**t)) + 1e-8)
     return x
 
 
 def trained():
     start = LatentTable.create(jax.random.PRNGKey(0), 6, 4, 0.5)
     table = start
-    for index, gradients, rate in zip(BATCHES, GRADIENTS, RATES, strict=True):
-        table = table.update(index, gradients, rate, B1, B2)
+    for index, gradients, learning_rate in zip(BATCHES, GRADIENTS, LEARNING_RATES, strict=True):
+        table = table.update(index, gradients, learning_rate, B1, B2)
     return start, table
 
 
 def test_rows_are_updated_by_the_adam_of_their_own_steps():
     start, table = trained()
     history = collections.defaultdict(list)
-    for index, gradients, rate in zip(BATCHES, GRADIENTS, RATES, strict=True):
+    for index, gradients, learning_rate in zip(BATCHES, GRADIENTS, LEARNING_RATES, strict=True):
         for row in set(index.tolist()):  # duplicates in a batch: one step with the sum
-            history[row].append((gradients[index == row].sum(axis=0), rate))
+            history[row].append((gradients[index == row].sum(axis=0), learning_rate))
     for row in range(6):
-        gradients, rates = [g for g, _ in history[row]], [rate for _, rate in history[row]]
-        expected = textbook_adam(start.latents[row], gradients, rates)
+        gradients, learning_rates = (
+            [g for g, _ in history[row]],
+            [learning_rate for _, learning_rate in history[row]],
+        )
+        expected = textbook_adam(start.latents[row], gradients, learning_rates)
         np.testing.assert_allclose(table.latents[row], expected, rtol=1e-4, atol=1e-6)
         assert table.updates[row] == len(history[row])
 
