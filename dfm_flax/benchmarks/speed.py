@@ -79,19 +79,21 @@ def dispatch(rounds: int) -> list[Row]:
 
     Of machines of 3,471 and, as in the thesis, 21,546 weights.
     """
-    steps, batch = 500, 64
+    num_steps, batch = 500, 64
     found = []
     for depth, width in ((6, 6), (4, 9)):
         machine, x, target, _ = _example(depth, width, 160_000)
         contenders = {
-            OURS: many_steps(machine, batch, steps, x, target),
-            "a dispatch a step": many_steps(machine, batch, steps, x, target, dispatches=steps),
-            "Python loop": python_loop(machine, batch, steps, x, target),
+            OURS: many_steps(machine, batch, num_steps, x, target),
+            "a dispatch a step": many_steps(
+                machine, batch, num_steps, x, target, dispatches=num_steps
+            ),
+            "Python loop": python_loop(machine, batch, num_steps, x, target),
         }
         sizes = {"weights": num_weights(depth, width), "positions": batch}
         for row in _compare("dispatch", sizes, contenders, rounds):
             if "ratio" in row:
-                found.append(row | {"steps_per_second": steps / row["seconds"]})
+                found.append(row | {"steps_per_second": num_steps / row["seconds"]})
     return found
 
 

@@ -15,6 +15,7 @@ measured and where, and speed.png.
 """
 
 import argparse
+from typing import Any
 
 from dfm_flax.commands.arguments import add_out, outputs
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _columns(rows: list[dict]) -> list[str]:
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
     left_out = ("case", "fastest", "slowest")
     keys = dict.fromkeys(key for row in rows for key in row if key not in left_out)
     return ["contender", *(key for key in keys if key != "contender")]

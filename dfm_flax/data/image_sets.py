@@ -84,6 +84,13 @@ def load_image_set(
     return ImageSet(name, *tfds.read(builder, split, size, part))
 
 
+def absolute_place(name: str, data_dir: str) -> tuple[str, str]:
+    """Name and `data_dir` that mean the same set wherever a process is started."""
+    if name.startswith(FOLDER_PREFIX) and name != FOLDER_PREFIX:
+        name = f"{FOLDER_PREFIX}{local_path(name.removeprefix(FOLDER_PREFIX)).absolute()}"
+    return name, str(local_path(data_dir).absolute()) if data_dir else ""
+
+
 def _load_of_user(
     name: str, split: str, data_dir: str, size: int, part: tuple[int, int]
 ) -> ImageSet:
@@ -94,7 +101,9 @@ def _load_of_user(
             raise TypeError(f"it gave a {type(loaded).__name__}, not an ImageSet")
         images = loaded.images
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-            raise TypeError(f"its images are {images.dtype} {list(images.shape)}, not uint8 NHWC")
+            raise TypeError(
+                f"its images are {images.dtype} {list(images.shape)}, not uint8 [N, H, W, 1 or 3]"
+            )
     except UsageError as error:
         raise UsageError(f"data set {name}: {error}") from error
     # The function is the user's program: whatever it raises is theirs to see.
