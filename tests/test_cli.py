@@ -125,6 +125,29 @@ def test_configs_that_are_none_of_ours(capsys, tmp_path, text):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["reconstruct", "--out=o"],
+        ["sample", "--out=o.png"],
+        ["interpolate", "--from=0", "--to=1", "--out=o.png"],
+        ["evaluate"],
+        ["train", "--config=compress"],
+    ],
+)
+def test_runs_of_another_version_are_refused_by_all_commands(
+    capsys, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text('{"task": "compress", "seeds": [0], "model": {"depth": 4}}')
+    line = one_line_error(capsys, 2, *arguments, f"--workdir={run}")
+    assert "config.json: of dfm_flax 0.1" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "photo.png"}
+    assert [path.name for path in run.iterdir()] == ["config.json"]
+
+
 def test_too_little_memory_is_one_line(capsys, tiny, tmp_path, monkeypatch):
     def fail(*args):
         raise MemoryError("Unable to\nallocate")

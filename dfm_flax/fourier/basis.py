@@ -121,11 +121,7 @@ class Basis(abc.ABC):
         )
 
 
-BASES: Registry[type[Basis]] = Registry.of_folder(
-    "basis",
-    "dfm_flax.fourier.bases",
-    Basis,
-)
+BASES: Registry[type[Basis]] = Registry.of_folder("basis", "dfm_flax.fourier.bases", Basis)
 
 
 def make_basis(name: str, max_frequency: int) -> Basis:

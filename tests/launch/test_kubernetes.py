@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dfm_flax.config import shipped_configs
+
 MANIFESTS = sorted(Path("launch/kubernetes").glob("*.yaml"))
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -130,7 +132,7 @@ def test_the_command_is_one_that_dfm_takes(manifest):
         command = [text.replace(f"$({entry['name']})", "3") for text in command]
     options, rest = _parser().parse_known_args(command[1:])
     assert all(text.startswith("--config.") for text in rest)
-    assert Path(options.config).is_file()
+    assert options.config in shipped_configs()
     if options.coordinator == "auto":
         assert "google.com/tpu" in container["resources"]["limits"]
         return
