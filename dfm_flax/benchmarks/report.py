@@ -10,6 +10,7 @@ import jax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.files import atomic_path
 from dfm_flax.fourier.series import evaluation
 
@@ -29,7 +30,8 @@ def write(data: Path, figure: Path, rows: list[dict[str, Any]]) -> None:
     }
     with atomic_path(data) as path:
         path.write_text(json.dumps({"where": where, "rows": rows}, indent=1) + "\n")
-    _plot(figure, rows)
+    with told_if_not_drawn(figure):
+        _plot(figure, rows)
 
 
 def _plot(file: Path, rows: list[dict[str, Any]]) -> None:

@@ -38,6 +38,6 @@ def test_a_folder_has_one_file_an_image(tmp_path):
 
 
 def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="use a suffix such as .png"):
+    with pytest.raises(UsageError, match=r"use a suffix such as \.png"):
         claim_images(Outputs(tmp_path / "samples.txt"), 4)
     assert not list(tmp_path.iterdir())
