@@ -61,7 +61,7 @@ class Outputs:
           UsageError: it has another suffix.
         """
         suffix = self.path.suffix.lower()
-        if self._folder_by_name or self.path.is_dir():
+        if self._folder_by_name or os.path.isdir(self.path):
             return True
         if suffix in suffixes:
             return False
