@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dfm_flax.errors import DfmError, UsageError, one_line
+from dfm_flax.training.orbax_paths import literal_path
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Checkpoints:
                 primary_host=process, active_processes={process}
             ),
         )
-        return ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(literal_path(self._folder), options=options)
 
     def save(self, step: int, state: Any, history: History) -> None:
         """Starts to save a state of NumPy arrays; a save still under way is waited for.
@@ -184,7 +185,7 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
     options = ocp.CheckpointManagerOptions(read_only=True)
     step = None
     if folder.is_dir():
-        with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
+        with ocp.CheckpointManager(literal_path(folder), options=options) as manager:
             step = manager.latest_step()
             if step is not None:
                 return step, _restore_parts(manager, folder.absolute() / str(step), template)
@@ -231,7 +232,9 @@ def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> No
       UsageError: it is of another one; says where they differ, and what to do.
       Exception: whatever Orbax raises for a damaged one.
     """
-    stored = _shapes(ocp.PyTreeCheckpointHandler().metadata(checkpoint / "state").tree)
+    stored = _shapes(
+        ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree
+    )
     wanted = _shapes(template)
     for name in wanted if partial else {**wanted, **stored}:
         there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))
