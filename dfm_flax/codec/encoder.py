@@ -144,8 +144,6 @@ def _jobs(sources: list[str | Image], out: Path, goal: Goal) -> list[_Job]:
     jobs: list[_Job] = []
     for source in sources:
         image = source if isinstance(source, Image) else read_image(source)
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", image.name)
         name = unused_name(file_name(image.name), {job.out.stem for job in jobs})
         path = out if single else out / f"{name}{container.SUFFIX}"
         height, width = image.pixels.shape[:2]

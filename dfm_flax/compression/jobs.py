@@ -1,7 +1,6 @@
 """The machines of a run, one for each image and seed. The run keeps its images."""
 
 import itertools
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,6 @@ from dfm_flax.data.images import Image, prepare, read_image
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.runs import Run
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,6 @@ def _read_images(data: ConfigDict) -> list[Image]:
     images: list[Image] = []
     for source in list_files(data.images):
         image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", source)
         name = unused_name(file_name(image.name), {other.name for other in images})
         # As a resumed run will see them: resizing leaves values between the levels.
         images.append(_from_integers(name, _to_integers(image)))
