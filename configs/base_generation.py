@@ -50,6 +50,9 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.optimizer.warmup_steps = 0  # steps in which the learning rate rises from 0
     # The decoder's learning rate over that of the encoder or table, at the start and at the end.
     config.optimizer.latent_ratios = (1.0, 1.0)
+    # Of the table's rows: "rows" moves a row at the steps that it is in the batch; "dense" moves
+    # all rows at every step, as Adam over the whole table does, at the same cost.
+    config.optimizer.table_adam = "rows"
     config.optimizer.ema_decay = 0.0  # of the average of the weights; 0 for none
 
     config.training = ConfigDict()

@@ -5,8 +5,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import getdoc
+from typing import Any
 
 from dfm_flax.commands import (
     bench,
@@ -69,7 +70,7 @@ a generator of new images, and samples of it at four times the size:
 a grid of depths and widths with five seeds each, one table, and figure 5.1 of the thesis:
   dfm sweep --config sweeps/figure_5_1 --workdir runs/figure_5_1
 
-curves, rates, pictures and speed as it trains:
+curves, learning rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130
@@ -145,7 +146,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _make_parser(make, *args, **kwargs) -> argparse.ArgumentParser:
+def _make_parser(
+    make: Callable[..., argparse.ArgumentParser], *args: Any, **kwargs: Any
+) -> argparse.ArgumentParser:
     return make(
         *args, **kwargs, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -155,7 +158,7 @@ def _configure_logging() -> None:
     """Shows our messages, clu's metrics and everybody's warnings, above the progress bar."""
 
     class Handler(logging.Handler):
-        def emit(self, record):
+        def emit(self, record: logging.LogRecord) -> None:
             from tqdm import tqdm
 
             record.exc_info = None  # an error that matters is raised as well

@@ -6,8 +6,9 @@
     ) -> Float[jax.Array, "images points channels"]
 
 A dtype, whose array, and a name for each axis. A name stands for one size in a whole signature;
-"*points" is any number of axes and "..." is whatever it is. mypy sees the array alone; dtypes and
-shapes are checked where the tests call a function.
+"*points" is any number of axes, "..." is whatever it is, and a name that begins with "_" may
+differ from array to array, as in a list of images of different sizes. mypy sees the array alone;
+dtypes and shapes are checked where the tests call a function.
 
 A function that examines what it is given, and answers with its own error, takes an `ArrayLike` of
 NumPy and says the shape in words.

@@ -111,7 +111,7 @@ def test_settings_without_sense_are_one_line_and_leave_no_run_behind(capsys, tin
 
 CONFIGS = {
     "{'task': 'compression'}": "lacks data.crop, data.images",
-    "{'rate': 1.0}": "config.task=None is not",
+    "{'learning_rate': 1.0}": "config.task=None is not",
     "{": "SyntaxError",
 }
 
@@ -123,6 +123,29 @@ def test_configs_that_are_none_of_ours(capsys, tmp_path, text):
     arguments = ["train", f"--config={tmp_path / 'c.py'}", f"--workdir={tmp_path / 'r'}"]
     assert CONFIGS[text] in one_line_error(capsys, 2, *arguments)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["reconstruct", "--out=o"],
+        ["sample", "--out=o.png"],
+        ["interpolate", "--from=0", "--to=1", "--out=o.png"],
+        ["evaluate"],
+        ["train", "--config=compress"],
+    ],
+)
+def test_runs_of_another_version_are_refused_by_all_commands(
+    capsys, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text('{"task": "compress", "seeds": [0], "model": {"depth": 4}}')
+    line = one_line_error(capsys, 2, *arguments, f"--workdir={run}")
+    assert "config.json: of dfm_flax 0.1" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "photo.png"}
+    assert [path.name for path in run.iterdir()] == ["config.json"]
 
 
 def test_too_little_memory_is_one_line(capsys, tiny, tmp_path, monkeypatch):
@@ -267,7 +290,7 @@ def test_a_run_from_start_to_end(capsys, tiny, tmp_path, photo):
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_a_progress_bar_with_rate_and_time_left(tiny, tmp_path):
+def test_a_terminal_shows_a_progress_bar_with_speed_and_time_left(tiny, tmp_path):
     terminal, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path / 'r'}"]

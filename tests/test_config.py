@@ -26,7 +26,9 @@ from dfm_flax.errors import UsageError
 
 def example() -> ConfigDict:
     config = ConfigDict({"task": "compress", "seeds": (0,), "fast": True})
-    config.model = ConfigDict({"depth": 4, "rate": 1e-3, "variances": (1e-2, 1e-4), "size": ()})
+    config.model = ConfigDict(
+        {"depth": 4, "learning_rate": 1e-3, "variances": (1e-2, 1e-4), "size": ()}
+    )
     config.data = ConfigDict({"images": ("a.png",)})
     return config.lock()
 
@@ -36,8 +38,8 @@ def example() -> ConfigDict:
     [
         ("model.depth=7", "model.depth", 7),
         ("model.depth=1e3", "model.depth", 1000),
-        ("model.rate=3", "model.rate", 3.0),
-        ("model.rate=5e-4", "model.rate", 5e-4),
+        ("model.learning_rate=3", "model.learning_rate", 3.0),
+        ("model.learning_rate=5e-4", "model.learning_rate", 5e-4),
         ("model.variances=(1, 2e-5)", "model.variances", (1.0, 2e-5)),
         ("model.variances=1,2", "model.variances", (1.0, 2.0)),
         ("model.variances=0.5", "model.variances", (0.5,)),
@@ -71,8 +73,8 @@ def test_override(assignment, key, value):
         ("model.depth=7.5", "is not a whole number"),
         ("model.depth=True", "is not a whole number"),
         ("model.depth", "give a value"),
-        ("model.rate=fast", "is not a number"),
-        ("model.rate=1e400", "is not a number"),
+        ("model.learning_rate=fast", "is not a number"),
+        ("model.learning_rate=1e400", "is not a number"),
         ("model.variances=a,b", "is not a list like 0.01,0.0001"),
         ("seeds=1.5", "is not a list"),
         ("fast=2", "is not True or False"),
@@ -89,12 +91,17 @@ def test_override_refuses(assignment, message):
 
 
 SCHEMA = ConfigDict(
-    {"task": "", "seeds": (1, 2), "fast": False, "model": {"depth": 3, "rate": 0.1, "size": ()}}
+    {
+        "task": "",
+        "seeds": (1, 2),
+        "fast": False,
+        "model": {"depth": 3, "learning_rate": 0.1, "size": ()},
+    }
 )
 
 
 def test_check_accepts_what_fits():
-    sections = {"task": "x", "fast": True, "model": {"depth": 4, "rate": 3, "size": ()}}
+    sections = {"task": "x", "fast": True, "model": {"depth": 4, "learning_rate": 3, "size": ()}}
     check(ConfigDict(sections | {"seeds": (0,)}), "c.py", SCHEMA)
     check(ConfigDict(sections | {"seeds": [0, 1]}), "c.py", SCHEMA)
     sections["model"]["size"] = ("a", "b")  # a list without a value in the schema takes any
@@ -108,8 +115,11 @@ def test_check_accepts_what_fits():
         ({"seeds": None}, "c.py: seeds=None is not a list like 1,2"),
         ({"seeds": 0}, "c.py: seeds=0 is not a list like 1,2"),
         ({"fast": 1}, "c.py: fast=1 is not True or False"),
-        ({"model": {"depth": 4, "rate": float("nan"), "size": ()}}, "rate=nan is not a number"),
-        ({"model": {"depth": 4}}, "c.py: lacks model.rate, model.size"),
+        (
+            {"model": {"depth": 4, "learning_rate": float("nan"), "size": ()}},
+            "learning_rate=nan is not a number",
+        ),
+        ({"model": {"depth": 4}}, "c.py: lacks model.learning_rate, model.size"),
     ],
 )
 def test_check_refuses(changes, message):
@@ -117,7 +127,7 @@ def test_check_refuses(changes, message):
         "task": "x",
         "seeds": (0,),
         "fast": True,
-        "model": {"depth": 4, "rate": 0.1, "size": ()},
+        "model": {"depth": 4, "learning_rate": 0.1, "size": ()},
     }
     with pytest.raises(UsageError) as caught:
         check(ConfigDict(config | changes), "c.py", SCHEMA)
@@ -329,10 +339,10 @@ def test_what_is_no_stored_config(text):
 
 def test_assign_sets_values_of_the_right_type():
     config = example()
-    assign(config, "model.rate", 3, "grid")
+    assign(config, "model.learning_rate", 3, "grid")
     assign(config, "seeds", (1, 2), "grid")
-    assert config.model.rate == 3.0
-    assert isinstance(config.model.rate, float)
+    assert config.model.learning_rate == 3.0
+    assert isinstance(config.model.learning_rate, float)
     assert config.seeds == (1, 2)
 
 

@@ -82,7 +82,7 @@ def test_interrupted_it_saves_and_says_how_to_go_on(tiny, tmp_path, number, code
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "loss=" in errors
+    assert "mse=" in errors
     assert "steps_per_second=" in errors
     assert "minutes_left=" in errors
     assert "%|" not in errors  # no progress bar where there is no terminal

@@ -15,12 +15,12 @@ def test_the_config_is_kept_and_compared(tmp_path):
     assert not run.started
     with run.lock():
         run.create()
-    run.write_config(ConfigDict({"rate": 1e-3, "model": {"sizes": (1, 2)}}))
+    run.write_config(ConfigDict({"learning_rate": 1e-3, "model": {"sizes": (1, 2)}}))
     assert run.started
     assert run.config().model.sizes == (1, 2)
-    run.check_same(ConfigDict({"rate": 1e-3, "model": {"sizes": (1, 2)}}))
+    run.check_same(ConfigDict({"learning_rate": 1e-3, "model": {"sizes": (1, 2)}}))
     with pytest.raises(UsageError, match=r"model\.sizes: \(1, 2\) -> \(1, 3\)"):
-        run.check_same(ConfigDict({"rate": 1e-3, "model": {"sizes": (1, 3)}}))
+        run.check_same(ConfigDict({"learning_rate": 1e-3, "model": {"sizes": (1, 3)}}))
 
 
 def test_what_is_no_run(tmp_path):

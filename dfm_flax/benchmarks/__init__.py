@@ -1,1 +1,1 @@
-"""Measurements behind the figures in the docs, each a module that can be run."""
+"""Measurements behind the numbers in the docs, each a module that can be run."""

@@ -3,7 +3,7 @@
     python -m dfm_flax.benchmarks.coin IMAGE... --steps 5000 --out coin.json
 
 COIN (Dupont et al., "COIN: COmpression with Implicit Neural representations", 2021,
-arXiv:2103.03123) is a SIREN in half precision. Of each image a `.dfm` file of half its rate is
+arXiv:2103.03123) is a SIREN in half precision. Of each image a `.dfm` file of half its bpp is
 made first; the SIREN is then trained for as many seconds, its compilation not counted, with
 random batches and a cosine decay, which gets it further in a short time than the authors' 50,000
 steps over all pixels do. Then both are decoded in turns. `dfm report --coin` draws the result.
@@ -48,11 +48,11 @@ def train_siren(
     image: Float[np.ndarray, "height width 3"],
     siren: Siren,
     seconds: float,
-    rate: float,
+    learning_rate: float,
     seed: int,
 ) -> tuple[Params, int]:
     """A network trained for so long on an image, in half precision: (params, steps)."""
-    optimizer = functools.partial(adam_cosine, rate)
+    optimizer = functools.partial(adam_cosine, learning_rate)
     runner = Contender("COIN", siren, optimizer, _BATCH, "stratified")
     data = Target.stack([image])
     num_steps = max(1, int(pace([runner], data)["COIN"] * seconds))
@@ -62,8 +62,10 @@ def train_siren(
     return halved, num_steps
 
 
-def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> dict[str, Any]:
-    """One image, one network, and the `.dfm` file of half its rate."""
+def compare(
+    source: str, siren: Siren, num_steps: int, learning_rate: float, seed: int
+) -> dict[str, Any]:
+    """One image, one network, and the `.dfm` file of half its bpp."""
     image = read_image(source)
     height, width, channels = image.pixels.shape
     if channels != siren.channels:
@@ -73,9 +75,9 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
-        (ours,) = encode([source], file, Goal(bpp=bpp / 2), steps, seed=seed)
+        (ours,) = encode([source], file, Goal(bpp=bpp / 2), num_steps, seed=seed)
         seconds = time.perf_counter() - begin
-        params, siren_steps = train_siren(image.pixels, siren, seconds, rate, seed)
+        params, siren_steps = train_siren(image.pixels, siren, seconds, learning_rate, seed)
 
         def decode() -> Float[np.ndarray, "height width channels"]:
             coded = container.read(file)
@@ -95,7 +97,7 @@ def compare(source: str, siren: Siren, steps: int, rate: float, seed: int) -> di
         "dfm_ms_ssim": ours["ms_ssim"],
         "seconds": seconds,
         "steps": siren_steps,
-        "dfm_steps": steps,
+        "dfm_steps": num_steps,
         "decode_ms": 1e3 * times["COIN"].median,
         "dfm_decode_ms": 1e3 * times["DFM"].median,
     }
@@ -107,14 +109,16 @@ def main() -> None:
     )
     parser.add_argument("images", nargs="+", help="color images, or sample:NAME")
     parser.add_argument("--steps", type=int, default=5_000, help="of ours (default: 5000)")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="COIN's (default: 1.5e-3)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1.5e-3, help="COIN's (default: 1.5e-3)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for source in options.images:
         for siren in NETWORKS:
-            rows.append(compare(source, siren, options.steps, options.rate, options.seed))
+            rows.append(compare(source, siren, options.steps, options.learning_rate, options.seed))
             with atomic_path(options.out) as path:
                 path.write_text(json.dumps(rows, indent=1) + "\n")
     print_table(rows)

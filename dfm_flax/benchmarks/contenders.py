@@ -125,9 +125,14 @@ class _Feed:
 
 
 def many_steps(
-    machine: nn.Module, batch: int, steps: int, x: Positions, target: Colors, dispatches: int = 1
+    machine: nn.Module,
+    batch: int,
+    num_steps: int,
+    x: Positions,
+    target: Colors,
+    dispatches: int = 1,
 ) -> Contender:
-    """`steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
+    """`num_steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
     optimizer = optax.adam(1e-4)
 
     def loss(params: Params, batch: Any, rng: PRNGKeyArray) -> tuple[jax.Array, Metrics]:
@@ -141,14 +146,16 @@ def many_steps(
 
     def run() -> object:
         for _ in range(dispatches):
-            held["state"], *others = train_steps(held["state"], feed, np.int32(steps // dispatches))
+            held["state"], *others = train_steps(
+                held["state"], feed, np.int32(num_steps // dispatches)
+            )
         return others
 
     return run
 
 
 def python_loop(
-    machine: nn.Module, batch: int, steps: int, x: Positions, target: Colors
+    machine: nn.Module, batch: int, num_steps: int, x: Positions, target: Colors
 ) -> Contender:
     """The same as it is usually written: batches from NumPy, a jitted step, a loop."""
     optimizer = optax.adam(1e-4)
@@ -167,7 +174,7 @@ def python_loop(
 
     def run() -> object:
         params, opt_state = held["state"]
-        for _ in range(steps):
+        for _ in range(num_steps):
             index = rng.integers(0, len(x), batch)
             params, opt_state, value = step(params, opt_state, x[index], target[index])
         held["state"] = params, opt_state

@@ -4,10 +4,10 @@
     python -m dfm_flax.benchmarks.equal_time IMAGE... --seconds 60 --ablation
 
 The contenders take turns of about a second in one process, so that whatever else the
-machine does hits all of them alike. Compilation is not counted. Runs whose rate decays are
-given as many steps as fit, found by timing them first. The SIREN is COIN's (Dupont et al.
-2021: w0 = 30, Adam), with the best config's batches and a cosine decay from its best rate.
-With --ablation the best config runs beside itself with one part each as in the thesis.
+machine does hits all of them alike. Compilation is not counted. Runs whose learning rate decays
+are given as many steps as fit, found by timing them first. The SIREN is COIN's (Dupont et al.
+2021: w0 = 30, Adam), with the best config's batches and a cosine decay from its best learning
+rate. With --ablation the best config runs beside itself with one part each as in the thesis.
 """
 
 import argparse
@@ -50,7 +50,7 @@ from dfm_flax.training.step import (
 )
 from dfm_flax.typing import Params
 
-SIREN_RATES = (1.5e-3,)  # the best of 1.5e-3, 3e-3, 6e-3 on all that was tried
+SIREN_LEARNING_RATES = (1.5e-3,)  # the best of 1.5e-3, 3e-3, 6e-3 on all that was tried
 _TURN = 1.0  # seconds
 
 
@@ -58,7 +58,7 @@ _TURN = 1.0  # seconds
 class Contender:
     """One way to train, with its clock.
 
-    `optimizer` is made for a number of steps, as its rate may decay over them.
+    `optimizer` is made for a number of steps, as its learning rate may decay over them.
     """
 
     name: str
@@ -121,12 +121,12 @@ def contenders(weights: int) -> list[Contender]:
     thesis.model.machine.update(depth=depth, width=width)
     made = [of_config("thesis", thesis), of_config("best", best)]
     siren_width = max(w for w in range(2, 200) if siren_num_weights(5, w) <= weights * 1.01)
-    for rate in SIREN_RATES:
+    for learning_rate in SIREN_LEARNING_RATES:
         made.append(
             Contender(
-                f"siren {rate:g}",
+                f"siren {learning_rate:g}",
                 Siren(5, siren_width),
-                functools.partial(adam_cosine, rate),
+                functools.partial(adam_cosine, learning_rate),
                 best.training.batch_size,
                 best.training.sampling,
             )
@@ -148,11 +148,12 @@ def ablations(weights: int) -> list[Contender]:
     return [
         without("best"),
         without(
-            "Adam, its best rate", **{"optimizer.name": "adam", "optimizer.learning_rate": 2e-3}
+            "Adam, its best learning rate",
+            **{"optimizer.name": "adam", "optimizer.learning_rate": 2e-3},
         ),
         without("uniform batches", **{"training.sampling": "uniform"}),
         without("batches of 640", **{"training.batch_size": 640}),
-        without("constant rate", **{"optimizer.schedule": "constant"}),
+        without("constant learning rate", **{"optimizer.schedule": "constant"}),
         without(
             "all frequencies",
             **{
@@ -170,9 +171,9 @@ def ablations(weights: int) -> list[Contender]:
     ]
 
 
-def adam_cosine(rate: float, num_steps: int) -> optax.GradientTransformation:
+def adam_cosine(learning_rate: float, num_steps: int) -> optax.GradientTransformation:
     warmup = min(100, num_steps // 10)
-    return optax.adam(optax.warmup_cosine_decay_schedule(0, rate, warmup, num_steps))
+    return optax.adam(optax.warmup_cosine_decay_schedule(0, learning_rate, warmup, num_steps))
 
 
 def count(model: nn.Module) -> int:
@@ -187,22 +188,22 @@ def pace(runners: list[Contender], data: Target) -> dict[str, float]:
     for runner in runners:
         runner.start(1_000_000, data, seed=0)
         runner.turn(max(1, 64_000 // runner.batch_size))
-    rates: dict[str, list[float]] = {runner.name: [] for runner in runners}
+    paces: dict[str, list[float]] = {runner.name: [] for runner in runners}
     for _ in range(5):
         for runner in runners:
             steps, seconds = runner.steps, runner.seconds
             runner.turn(max(1, round(steps / seconds * _TURN)))
-            rates[runner.name].append((runner.steps - steps) / (runner.seconds - seconds))
-    return {name: statistics.median(each) for name, each in rates.items()}
+            paces[runner.name].append((runner.steps - steps) / (runner.seconds - seconds))
+    return {name: statistics.median(each) for name, each in paces.items()}
 
 
 def compare(source: str, runners: list[Contender], seconds: float, seed: int) -> dict[str, Any]:
     """Trains contenders on the center 400x400 of an image; returns their PSNR in dB."""
     image = prepare(read_image(source), crop=(400, 400)).pixels
     data = Target.stack([image])
-    rates = pace(runners, data)
+    paces = pace(runners, data)
     for runner in runners:
-        runner.start(max(1, int(rates[runner.name] * seconds)), data, seed)
+        runner.start(max(1, int(paces[runner.name] * seconds)), data, seed)
     turns = round(seconds / _TURN)
     for i in range(1, turns + 1):
         for runner in runners:

@@ -79,19 +79,21 @@ def dispatch(rounds: int) -> list[Row]:
 
     Of machines of 3,471 and, as in the thesis, 21,546 weights.
     """
-    steps, batch = 500, 64
+    num_steps, batch = 500, 64
     found = []
     for depth, width in ((6, 6), (4, 9)):
         machine, x, target, _ = _example(depth, width, 160_000)
         contenders = {
-            OURS: many_steps(machine, batch, steps, x, target),
-            "a dispatch a step": many_steps(machine, batch, steps, x, target, dispatches=steps),
-            "Python loop": python_loop(machine, batch, steps, x, target),
+            OURS: many_steps(machine, batch, num_steps, x, target),
+            "a dispatch a step": many_steps(
+                machine, batch, num_steps, x, target, dispatches=num_steps
+            ),
+            "Python loop": python_loop(machine, batch, num_steps, x, target),
         }
         sizes = {"weights": num_weights(depth, width), "positions": batch}
         for row in _compare("dispatch", sizes, contenders, rounds):
             if "ratio" in row:
-                found.append(row | {"steps_per_second": steps / row["seconds"]})
+                found.append(row | {"steps_per_second": num_steps / row["seconds"]})
     return found
 
 
@@ -154,7 +156,7 @@ def _example(
 def _compare(
     case: str, sizes: Row, contenders: dict[str, Contender], rounds: int, flops: int = 0
 ) -> list[Row]:
-    """Rows of contenders that take turns; with `flops`, of useful work in each call, its rates."""
+    """Rows of contenders that take turns; with `flops`, of useful work a call, its speed."""
     title = f"{case} {' '.join(map(str, sizes.values()))}"
     times = take_turns(contenders | {"matmul": matmul()}, rounds, title=title)
     peak = MATMUL_FLOPS / times["matmul"].median
@@ -167,7 +169,7 @@ def _compare(
         else:
             row["ratio"] = timing.median / times[OURS].median
             if flops:
-                rate = flops / timing.median
-                row |= {"gflops": rate / 1e9, "percent_of_peak": 100 * rate / peak}
+                per_second = flops / timing.median
+                row |= {"gflops": per_second / 1e9, "percent_of_peak": 100 * per_second / peak}
         rows.append(row)
     return rows

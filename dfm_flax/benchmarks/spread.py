@@ -3,7 +3,8 @@
     python -m dfm_flax.benchmarks.spread [IMAGE]
 
 For a layer to use its period, its arguments must spread over a good part of one; beyond half a
-period they fold over. Gradients that differ by orders from layer to layer want different rates.
+period they fold over. Gradients that differ by orders from layer to layer want different learning
+rates.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Quantizer steps that make a machine's weights take a given number of bits.
+"""Step sizes of quantizers that make a machine's weights take a given number of bits.
 
-While a machine trains, the steps of its groups are free up to a common factor, and the factor
-is whatever spends the budget. So a step that grows lets all others shrink, a weight that
+While a machine trains, the step sizes of its groups are free up to a common factor, and the
+factor is whatever spends the budget. So a step that grows lets all others shrink, a weight that
 shrinks lets all steps shrink, and the distortion alone, under noise as large as the rounding
 error will be, says which of them should.
 """
@@ -20,14 +20,14 @@ _SMALLEST = 1e-6  # magnitude of a weight, so that logarithms and roots have gra
 
 
 class QuantizedMachine(nn.Module):
-    """A machine and `log_steps` [groups], natural logarithms of steps up to a common factor."""
+    """A machine and `log_step_sizes` [groups], natural logarithms, up to a common factor."""
 
     machine: FourierMachine
 
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
         """The machine with its weights as they are: [..., 2] to [..., channels]."""
-        self.param("log_steps", nn.initializers.zeros_init(), (num_groups(self.machine),))
+        self.param("log_step_sizes", nn.initializers.zeros_init(), (num_groups(self.machine),))
         return self.machine(positions)
 
 
@@ -39,7 +39,7 @@ def quantization(machine: FourierMachine, params, budget: jax.Array, rng: jax.Ar
       budget: bits of all weights.
       rng: for uniform noise one step wide; None to round, with the gradient of no rounding.
     """
-    sizes = steps(machine, params, budget)
+    sizes = step_sizes(machine, params, budget)
     quantized = {}
     for i, rows in enumerate(row_groups(machine)):
         weights, size = params["machine"][f"layer_{i}"]["coefficients"], sizes[rows][:, None]
@@ -51,18 +51,18 @@ def quantization(machine: FourierMachine, params, budget: jax.Array, rng: jax.Ar
     return quantized
 
 
-def steps(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
-    """The step of each group [groups] with which the weights take `budget` bits, about.
+def step_sizes(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
+    """The step size of each group [groups] with which the weights take `budget` bits, about.
 
-    It is differentiable in the weights, in `log_steps` and in the budget.
+    It is differentiable in the weights, in `log_step_sizes` and in the budget.
     """
     counts, magnitudes = _magnitudes(machine, params["machine"])
-    log_steps = params["log_steps"]
+    log_step_sizes = params["log_step_sizes"]
 
-    def bits(factor, magnitudes, log_steps):
-        return jnp.sum(counts * laplace_bits(magnitudes * jnp.exp(-log_steps - factor)))
+    def bits(factor, magnitudes, log_step_sizes):
+        return jnp.sum(counts * laplace_bits(magnitudes * jnp.exp(-log_step_sizes - factor)))
 
-    fixed = jax.lax.stop_gradient((magnitudes, log_steps))
+    fixed = jax.lax.stop_gradient((magnitudes, log_step_sizes))
 
     def halve(_, bounds):
         low, high = bounds
@@ -74,8 +74,8 @@ def steps(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
     factor = jax.lax.stop_gradient(jnp.mean(jnp.stack(jax.lax.fori_loop(0, 30, halve, bounds))))
     # One step of Newton's method, which changes little, has the derivatives of the solution.
     slope = jax.lax.stop_gradient(jax.grad(bits)(factor, *fixed))
-    factor = factor - (bits(factor, magnitudes, log_steps) - budget) / slope
-    return jnp.exp(log_steps + factor)
+    factor = factor - (bits(factor, magnitudes, log_step_sizes) - budget) / slope
+    return jnp.exp(log_step_sizes + factor)
 
 
 def laplace_bits(mean: jax.Array) -> jax.Array:

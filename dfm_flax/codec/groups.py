@@ -1,4 +1,4 @@
-"""The groups of rows that share a quantizer step, numbered through all layers of a machine."""
+"""The groups of rows that share a step size, numbered through all layers of a machine."""
 
 import itertools
 

@@ -20,7 +20,7 @@ _FREQUENCIES = (8, 2, 2)
 _SMALL = 6_000  # weights, under which these frequencies are better:
 _FREQUENCIES_OF_SMALL = (8, 1, 2)
 _HEADER = 28  # bytes of a file but for the weights and their groups, about
-_RATE = 0.3
+_LEARNING_RATE = 0.3  # of all coefficients of an output together
 
 
 def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
@@ -67,7 +67,7 @@ def plan(num_bytes: float, channels: int, num_steps: int) -> ConfigDict:
             "refresh_every": 20,
             # A step moves each output of a layer by as much as its coefficients, all added up: the
             # more there are, the smaller theirs may be before training collapses.
-            "learning_rate": _RATE / (2 * middle * frequencies[1]),
+            "learning_rate": _LEARNING_RATE / (2 * middle * frequencies[1]),
             "final_learning_rate": 0.0,
             "schedule": "cosine",
             "warmup_steps": min(100, num_steps // 10),

@@ -17,9 +17,9 @@ class QuantizedImage:
       height, width: pixels of the image that it was made from.
       levels: largest sample of that image, 255 or 65535.
       machine: the structure. Its variances say how training started and are not stored.
-      step_codes: of the quantizer step of each group of weights, which is 2^(-code / 8);
-        uint8 [groups], see `groups.row_groups`.
-      integers: a layer's weights in units of their steps, int32 [rows, features], in order.
+      step_codes: of the step size of each group of weights, which is 2^(-code / 8); uint8
+        [groups], see `groups.row_groups`.
+      integers: a layer's weights in units of their step sizes, int32 [rows, features], in order.
     """
 
     height: int
@@ -32,9 +32,9 @@ class QuantizedImage:
     @property
     def params(self) -> dict:
         """The machine's parameters, as its `apply` takes them: float32."""
-        steps = step_size(self.step_codes)
+        sizes = step_size(self.step_codes)
         return {
-            f"layer_{i}": {"coefficients": layer.astype(np.float32) * steps[rows][:, None]}
+            f"layer_{i}": {"coefficients": layer.astype(np.float32) * sizes[rows][:, None]}
             for i, (layer, rows) in enumerate(
                 zip(self.integers, row_groups(self.machine), strict=True)
             )
@@ -49,10 +49,10 @@ def quantize(
     width: int,
     levels: int = 255,
 ) -> QuantizedImage:
-    """Rounds the weights of a machine to the nearest multiples of the steps."""
-    steps = step_size(step_codes)
+    """Rounds the weights of a machine to the nearest multiples of their step sizes."""
+    sizes = step_size(step_codes)
     integers = [
-        np.rint(np.asarray(params[f"layer_{i}"]["coefficients"]) / steps[rows][:, None]).astype(
+        np.rint(np.asarray(params[f"layer_{i}"]["coefficients"]) / sizes[rows][:, None]).astype(
             np.int32
         )
         for i, rows in enumerate(row_groups(machine))

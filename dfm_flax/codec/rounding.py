@@ -1,11 +1,11 @@
-"""The last word on quantizer steps: as fine as a size allows, or as coarse as a quality allows."""
+"""The last word on step sizes: as fine as a size allows, or as coarse as a quality allows."""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 
-from dfm_flax.codec.budget import steps
+from dfm_flax.codec.budget import step_sizes
 from dfm_flax.codec.container import file_size
 from dfm_flax.codec.entropy import LARGEST
 from dfm_flax.codec.groups import num_groups, row_groups
@@ -23,7 +23,7 @@ _PRECISION = 0.05
 
 
 class Rounding:
-    """All roundings of a trained machine that differ by a common factor of their steps.
+    """All roundings of a trained machine that differ by a common factor of their step sizes.
 
     Args:
       params: of a `QuantizedMachine`.
@@ -35,7 +35,7 @@ class Rounding:
 
     def __init__(self, image: Image, machine: FourierMachine, params, budget: float):
         self._image, self._machine, self._params = image, machine, params
-        self._codes = -8 * np.log2(np.asarray(steps(machine, params, jnp.float32(budget))))
+        self._codes = -8 * np.log2(np.asarray(step_sizes(machine, params, jnp.float32(budget))))
         # Steps may not be so fine that an integer is too large to be coded.
         largest = _largest(machine, params["machine"])
         if not largest.max() <= LARGEST:
@@ -43,7 +43,7 @@ class Rounding:
         self._finest = np.floor(8 * np.log2(LARGEST / np.maximum(largest, 1e-30)))
 
     def at(self, finer: float) -> QuantizedImage:
-        """Steps 2^(-finer/8) times those of training, each rounded up to one that has a code."""
+        """Step sizes 2^(-finer/8) times those of training, each rounded up to one with a code."""
         codes = np.minimum(np.floor(self._codes + finer), self._finest)
         codes = np.clip(codes, 0, 255).astype(np.uint8)
         height, width = self._image.pixels.shape[:2]

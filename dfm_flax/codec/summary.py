@@ -12,7 +12,7 @@ from dfm_flax.codec.quantized import QuantizedImage, by_groups
 
 
 def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]:
-    """One row: size, machine, weights and rates of a file of `num_bytes`."""
+    """One row: size, machine, weights and bits of a file of `num_bytes`."""
     machine = image.machine
     weights = sum(layer.size for layer in image.integers)
     pixels = image.height * image.width
@@ -37,7 +37,7 @@ def of_groups(image: QuantizedImage) -> list[dict[str, Any]]:
     """A row for each group of weights; bits as entropy coded."""
     groups = by_groups(image.integers, image.machine)
     shape, widths, _ = entropy.encode(groups)
-    steps = step_size(image.step_codes)
+    sizes = step_size(image.step_codes)
     rows = []
     for layer, members in enumerate(row_groups(image.machine)):
         for group in np.unique(members):
@@ -47,7 +47,7 @@ def of_groups(image: QuantizedImage) -> list[dict[str, Any]]:
                     "layer": layer + 1,
                     "frequency": int(group - members[0]),
                     "weights": integers.size,
-                    "step": float(steps[group]),
+                    "step_size": float(sizes[group]),
                     "largest": int(np.abs(integers).max()),
                     "zeros": f"{100 * np.mean(integers == 0):.0f}%",
                     "bits/weight": entropy.bits(shape, widths[group], integers) / integers.size,

@@ -16,6 +16,7 @@ measured and where, and speed.png.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _columns(rows: list[dict]) -> list[str]:
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
     left_out = ("case", "fastest", "slowest")
     keys = dict.fromkeys(key for row in rows for key in row if key not in left_out)
     return ["contender", *(key for key in keys if key != "contender")]

@@ -19,6 +19,7 @@ Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir sa
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from dfm_flax.reports.tables import print_table
@@ -29,7 +30,9 @@ _SHOWN = 100  # images on a contact sheet
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
 
-    def add(name, act, summary):
+    def add(
+        name: str, act: Callable[[argparse.Namespace], int], summary: str
+    ) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         made.add_argument(
             "--data-dir", default="", metavar="DIR", help="of TFDS; default ~/tensorflow_datasets"

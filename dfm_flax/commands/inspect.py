@@ -2,7 +2,7 @@
 
 Prints a row for each file: the image's size, the machine (layers, width, largest
 frequencies), its weights, bytes, bits per pixel, bits per weight and percent of the raw image.
---layers prints what each group of weights takes: its frequency, quantizer step, largest integer
+--layers prints what each group of weights takes: its frequency, step size, largest integer
 and bits per weight.
 """
 

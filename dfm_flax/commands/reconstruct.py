@@ -1,4 +1,4 @@
-"""Render what a run has learnt, at any size.
+"""Render what a run has learned, at any size.
 
 A run of compression: renders its machines from the newest checkpoint as NAME_WIDTHxHEIGHT.png
 into --out; the run may be training meanwhile. A machine is a function of the position, so any

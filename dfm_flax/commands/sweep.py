@@ -6,7 +6,8 @@ images of a cell are one vmapped step, and so are the cells of compression that 
 only: learning rates, b1, b2, variances. The same command goes on with a sweep that was stopped
 or killed: finished cells are skipped, those under way go on from their newest checkpoints.
 
-Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
+The sweeps that ship are those of `dfm configs` that begin with sweeps/, such as
+sweeps/figure_5_1. Every entry can be set as --config.SECTION.KEY=VALUE, the grid's too:
 --config.grid.model.machine.depth=2,3,4. Going on with other settings is refused.
 
 Over many processes: each takes its part of the cells by --shard, counted from 0, as in a Slurm
@@ -21,10 +22,14 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfm_flax.commands.arguments import count, shard
 from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
+
+if TYPE_CHECKING:
+    from dfm_flax.sweeps.folder import Sweep
 
 TAKES_OVERRIDES = True
 
@@ -91,7 +96,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _list(sweep) -> None:
+def _list(sweep: "Sweep") -> None:
     missing = sweep.missing()
     print(f"{len(sweep.cells)} cells, {len(sweep.cells) - len(missing)} finished")
     for cell in sweep.cells:

@@ -3,9 +3,10 @@
 Trains from a config, or goes on with the run in WORKDIR from its newest checkpoint. Ctrl-C
 or SIGTERM make it save a checkpoint and stop.
 
-Every entry of the config can be set as --config.SECTION.KEY=VALUE; the value has the type
-that the config file gives it, and lists are written with commas. --show prints the
-settings and stops. The run keeps its config and its input: going on with other settings is
+--config takes a name that `dfm configs` lists, such as compress or mnist_best:vae, or a file of
+your own, with get_config(). Every entry can be set as --config.SECTION.KEY=VALUE; the value has
+the type that the config gives it, and a list is written with commas or as JSON. --show prints
+the settings and stops. The run keeps its config and its input: going on with other settings is
 refused.
 
 input: config.data.images takes files of any format that Pillow reads (gray, RGB, palette,

@@ -36,7 +36,7 @@ def make_jobs(images: list[Image], seed: int, num_seeds: int) -> list[Job]:
 def open_images(run: Run, config: ConfigDict) -> list[Image]:
     """The images of a run that goes on with the same config, or those that a new one will have.
 
-    Nothing is written: `start` does that, when all else is found right.
+    Nothing is written: `start_run` does that, when all else is found right.
     """
     if run.started:
         run.check_same(config)
@@ -44,7 +44,7 @@ def open_images(run: Run, config: ConfigDict) -> list[Image]:
     return _read_images(config.data)
 
 
-def start(run: Run, config: ConfigDict, images: list[Image]) -> None:
+def start_run(run: Run, config: ConfigDict, images: list[Image]) -> None:
     """Writes images and config of a new run; a run that was started with this config is left."""
     if run.started:
         run.check_same(config)

@@ -17,17 +17,23 @@ from dfm_flax.runs import Run
 
 
 def measure(
-    run: Run, machine: FourierMachine, job: Job, params, curve: list[tuple[int, float]], steps: int
+    run: Run,
+    machine: FourierMachine,
+    job: Job,
+    params,
+    curve: list[tuple[int, float]],
+    num_steps: int,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Writes a machine's reconstruction and figure into the run's folder.
 
     Args:
       curve: (step, PSNR in dB) during training.
+      num_steps: that it was trained for.
 
     Returns:
       name, image, seed, weights, percent of the raw size by the thesis's rule, mse, psnr (dB),
       ssim and ms_ssim of the reconstruction as it is stored, steps; None where the image is too
-      small for a measure, or psnr is infinite. And the reconstruction, [H, W, C] in [0, 1].
+      small for a metric, or psnr is infinite. And the reconstruction, [H, W, C] in [0, 1].
     """
     original = job.image.pixels
     height, width, channels = original.shape
@@ -36,17 +42,17 @@ def measure(
     write_image(run.folder / "reconstructions" / f"{job.name}.png", picture, job.image.levels)
     weights = sum(leaf.size for leaf in jax.tree.leaves(params))
     percent = percent_of_raw_size(weights, height, width, channels)
-    measures = distortion(original, picture)
+    metrics = distortion(original, picture)
     reconstruction_figure(
         run.folder / "figures" / f"{job.name}.png",
         original,
         picture,
         curve,
         title=f"{job.name}: {weights} weights ({percent:.2f}% of raw size), "
-        f"{measures['psnr']:.2f} dB",
+        f"{metrics['psnr']:.2f} dB",
     )
     # JSON has no NaN: what an image is too small for is null.
-    finite = {name: value if math.isfinite(value) else None for name, value in measures.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     entry = {
         "name": job.name,
         "image": job.image.name,
@@ -54,7 +60,7 @@ def measure(
         "weights": weights,
         "percent": percent,
         **finite,
-        "steps": steps,
+        "steps": num_steps,
     }
     return entry, picture
 

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dfm_flax.compression.jobs import make_jobs, open_images, start
+from dfm_flax.compression.jobs import make_jobs, open_images, start_run
 from dfm_flax.compression.observer import OBSERVERS, MachinesSnapshot
 from dfm_flax.compression.results import measure
 from dfm_flax.metrics.distortion import psnr_of_loss
@@ -60,7 +60,7 @@ class CompressionRun:
           Busy: another process trains there.
         """
         with self._run.lock():
-            start(self._run, self.config, self._images)
+            start_run(self._run, self.config, self._images)
             from dfm_flax.training.writers import describe, open_writers
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
@@ -102,12 +102,13 @@ class CompressionRun:
 
     def measure(self, state: TrainState, history: History) -> list[dict]:
         """Writes the results, of this run's machines and their curves; see `results.measure`."""
-        steps, results = int(state.step), []
+        num_steps, results = int(state.step), []
         bar = tqdm(self.jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)
         for i, job in enumerate(bar):
             curve = [(step, psnr_of_loss(losses[i])) for step, losses in history]
-            entry, picture = measure(self._run, self.machine, job, state.params_of(i), curve, steps)
+            params = state.params_of(i)
+            entry, picture = measure(self._run, self.machine, job, params, curve, num_steps)
             results.append(entry)
-            self._tensorboard.write_images(steps, {job.name: picture[None]})
+            self._tensorboard.write_images(num_steps, {job.name: picture[None]})
         self._run.write_results(results)
         return results

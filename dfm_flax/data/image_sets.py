@@ -94,7 +94,9 @@ def _load_of_user(
             raise TypeError(f"it gave a {type(loaded).__name__}, not an ImageSet")
         images = loaded.images
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-            raise TypeError(f"its images are {images.dtype} {list(images.shape)}, not uint8 NHWC")
+            raise TypeError(
+                f"its images are {images.dtype} {list(images.shape)}, not uint8 [N, H, W, 1 or 3]"
+            )
     except UsageError as error:
         raise UsageError(f"data set {name}: {error}") from error
     # The function is the user's program: whatever it raises is theirs to see.

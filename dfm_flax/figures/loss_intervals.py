@@ -52,7 +52,7 @@ def loss_grid_figure(
       UsageError: the file cannot be written.
     """
     rows, columns = (list(dict.fromkeys(key[axis] for key in losses)) for axis in (0, 1))
-    # Small losses bright: what is dark has learnt nothing.
+    # Small losses bright: what is dark has learned nothing.
     shades = matplotlib.colormaps["viridis"](np.linspace(1, 0.1, len(bounds) + 1))
     figure = Figure(figsize=(1.6 + 0.75 * len(columns) + 2.1, 1.2 + 0.6 * len(rows)), dpi=_DPI)
     axes = figure.add_subplot()

@@ -53,7 +53,7 @@ class Basis(abc.ABC):
     def groups(self, m: int) -> NDArray[np.int64]:
         """The group of each row, from 0 on: [rows].
 
-        Rows of a group share a quantizer step and an entropy model. They are those of all
+        Rows of a group share a step size and an entropy model. They are those of all
         frequencies with equal k_1 + .. + k_m, cosines and sines together: coefficients of
         higher frequencies are smaller, and less depends on them.
         """
@@ -121,11 +121,7 @@ class Basis(abc.ABC):
         )
 
 
-BASES: Registry[type[Basis]] = Registry.of_folder(
-    "basis",
-    "dfm_flax.fourier.bases",
-    Basis,
-)
+BASES: Registry[type[Basis]] = Registry.of_folder("basis", "dfm_flax.fourier.bases", Basis)
 
 
 def make_basis(name: str, max_frequency: int) -> Basis:

@@ -96,9 +96,9 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     @nn.nowrap
-    def num_products(self, num_weights: int, shape: ImageShape) -> int:
-        """Products that an image of a training step takes at least: of each weight, and more."""
-        return num_weights
+    def num_products(self, num_parameters: int, shape: ImageShape) -> int:
+        """Products that an image of a training step takes at least: of each parameter, and more."""
+        return num_parameters
 
     @nn.nowrap
     def latents_of(self, params: Any, batch: ImageBatch) -> jax.Array:

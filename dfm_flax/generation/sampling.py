@@ -17,9 +17,11 @@ from dfm_flax.generation.drawing import draw, encode
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.inversion import invert
+from dfm_flax.generation.learning_rates import make_table_optimizer
 from dfm_flax.generation.prior import Prior, find_prior, load_prior, safe_name, save_prior
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
+from dfm_flax.training.table import LatentTable
 
 log = logging.getLogger(__name__)
 
@@ -152,12 +154,13 @@ class TrainedGenerator:
     @functools.cached_property
     def latents(self) -> NDArray[np.float32]:
         """Latents of all training images [N, L]: read from the table, or encoded."""
-        if self.model.encoder is None:
-            template = {
-                "latents": np.zeros((self.num_images, self.config.model.latent_size), np.float32)
-            }
-            return restore_parts(self.run.checkpoints, {"table": template})[1]["table"]["latents"]
-        return encode(self.model, self.params, self.images)
+        optimizer = make_table_optimizer(self.config)
+        if optimizer is None:
+            return encode(self.model, self.params, self.images)
+        empty = LatentTable.empty(self.num_images, self.config.model.latent_size)
+        template = {"table": vars(empty), "step": np.zeros((), np.int32)}
+        _, parts = restore_parts(self.run.checkpoints, template)
+        return optimizer.latents(LatentTable(**parts["table"]), parts["step"], self.num_images)
 
     @functools.cached_property
     def images(self) -> NDArray[np.uint8]:
@@ -166,9 +169,9 @@ class TrainedGenerator:
         Raises:
           UsageError: the data set is not there, or has changed.
         """
-        from dfm_flax.generation.train import open_images
+        from dfm_flax.generation.run import open_image_set
 
-        return open_images(self.run, self.config)
+        return open_image_set(self.run, self.config)
 
 
 def load_generator(workdir: str | Path) -> TrainedGenerator:

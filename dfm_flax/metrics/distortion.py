@@ -1,7 +1,7 @@
-"""Distortion of one reconstruction, and the two measures of size it is set against.
+"""Distortion of one reconstruction, and the two sizes it is set against.
 
 Images are [H, W, C] with values in [0, 1]; everything is computed in float64. The structural
-measures treat each channel as an image of its own and average over channels.
+metrics treat each channel as an image of its own and average over channels.
 """
 
 import math
@@ -106,14 +106,13 @@ def percent_of_raw_size(num_weights: int, height: int, width: int, channels: int
 
 
 def distortion(original: ArrayLike, reconstruction: ArrayLike) -> dict[str, float]:
-    """All measures of two [H, W, C] images by name: mse, psnr (dB), ssim, ms_ssim.
+    """All metrics of two [H, W, C] images by name: mse, psnr (dB), ssim, ms_ssim.
 
     Raises:
       ValueError: the shapes differ or are not [H, W, C].
     """
     return {
-        measure.__name__: measure(original, reconstruction)
-        for measure in (mse, psnr, ssim, ms_ssim)
+        metric.__name__: metric(original, reconstruction) for metric in (mse, psnr, ssim, ms_ssim)
     }
 
 

@@ -16,7 +16,7 @@ MIN_IMAGES = 2  # a covariance, and a mean over pairs, need as many
 
 
 class MeanAndStd(NamedTuple):
-    """A figure as its mean and standard deviation over subsets or splits."""
+    """A metric as its mean and standard deviation over subsets or splits."""
 
     mean: float
     std: float

@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.baselines.jpeg import Jpeg, jpeg_within
 from dfm_flax.compression.jobs import stored_images
@@ -18,7 +19,7 @@ from dfm_flax.sweeps.grid import Cell
 _BYTES_A_WEIGHT = 4  # the thesis's rule of size
 
 Finished = list[tuple[Cell, list[dict[str, Any]]]]
-Panels = list[tuple[str, NDArray | None]]
+Panels = list[tuple[str, Float[np.ndarray, "height width channels"] | None]]
 
 
 def compare_with_jpeg(sweep: Sweep, finished: Finished) -> list[Path]:
@@ -53,7 +54,9 @@ def compare_with_jpeg(sweep: Sweep, finished: Finished) -> list[Path]:
     return [table, means, figure]
 
 
-def _panel(jpeg: Jpeg | None, psnr: float) -> tuple[str, NDArray | None]:
+def _panel(
+    jpeg: Jpeg | None, psnr: float
+) -> tuple[str, Float[np.ndarray, "height width channels"] | None]:
     if jpeg is None:
         return "no JPEG is so small", None
     return f"JPEG, quality {jpeg.quality}\n{_decibels(psnr)}", jpeg.pixels
@@ -85,7 +88,7 @@ def summarize_jpeg(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(image: Image, machines: list[dict[str, Any]], jpeg: Jpeg | None) -> dict[str, Any]:
-    measures = distortion(image.pixels, jpeg.pixels) if jpeg is not None else {}
+    metrics = distortion(image.pixels, jpeg.pixels) if jpeg is not None else {}
     return {
         "image": image.name,
         "weights": machines[0]["weights"],
@@ -95,8 +98,8 @@ def _row(image: Image, machines: list[dict[str, Any]], jpeg: Jpeg | None) -> dic
         "ms_ssim": _mean(machines, "ms_ssim"),
         "jpeg_quality": jpeg.quality if jpeg is not None else None,
         "jpeg_bytes": jpeg.num_bytes if jpeg is not None else None,
-        "jpeg_psnr": measures.get("psnr"),
-        "jpeg_ms_ssim": measures.get("ms_ssim"),
+        "jpeg_psnr": metrics.get("psnr"),
+        "jpeg_ms_ssim": metrics.get("ms_ssim"),
     }
 
 

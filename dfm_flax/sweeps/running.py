@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -47,7 +48,7 @@ def run_cells(sweep: Sweep, cells: Sequence[Cell], together: int) -> dict[str, s
 
 def group_cells(sweep: Sweep, cells: Sequence[Cell], most: int) -> list[list[Cell]]:
     """The unfinished cells in groups that can be trained side by side, of at most `most`."""
-    alike: dict[tuple, list[Cell]] = {}
+    alike: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         if sweep.results(cell) is None:
             alike.setdefault(_what_must_agree(sweep, cell), []).append(cell)
@@ -58,7 +59,7 @@ def group_cells(sweep: Sweep, cells: Sequence[Cell], most: int) -> list[list[Cel
     ]
 
 
-def _what_must_agree(sweep: Sweep, cell: Cell) -> tuple:
+def _what_must_agree(sweep: Sweep, cell: Cell) -> tuple[Any, ...]:
     may_differ = task_of(cell.config).may_differ
     if not may_differ:
         return (cell.index,)

@@ -7,7 +7,7 @@ from dfm_flax.sweeps.folder import Sweep
 
 
 def summarize(sweep: Sweep) -> list[dict[str, Any]]:
-    """A row for each finished cell: its values of the grid, and the means of all figures.
+    """A row for each finished cell: its values of the grid, and the means of all metrics.
 
     A mean is None where an entry has none.
     """
@@ -15,12 +15,12 @@ def summarize(sweep: Sweep) -> list[dict[str, Any]]:
     for cell in sweep.cells:
         entries = sweep.results(cell)
         if entries:
-            keys = [key for key in entries[0] if key != "seed" and _figures(entries, key)]
+            keys = [key for key in entries[0] if key != "seed" and _numbers(entries, key)]
             means = {key: mean([entry[key] for entry in entries]) for key in keys}
             rows.append({"cell": cell.name, "machines": len(entries), **means})
     columns = dict.fromkeys(key for row in rows for key in row)
     return [{key: row.get(key) for key in columns} for row in rows]
 
 
-def _figures(entries: list[dict[str, Any]], key: str) -> bool:
+def _numbers(entries: list[dict[str, Any]], key: str) -> bool:
     return all(isinstance(entry[key], int | float | None) for entry in entries)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import flax.struct
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError
@@ -36,12 +37,12 @@ class PixelBatch:
     """Some pixels.
 
     Attributes:
-      positions: [B, 2] in the unit square.
-      colors: [B, C] in [-1, 1].
+      positions: in the unit square.
+      colors: in [-1, 1].
     """
 
-    positions: AnyArray
-    colors: AnyArray
+    positions: Float[AnyArray, "*machines batch 2"]
+    colors: Float[AnyArray, "*machines batch channels"]
 
 
 @flax.struct.dataclass

@@ -1,4 +1,4 @@
-"""Optimizers and rate schedules by name, from a config's `optimizer` section."""
+"""Optimizers and schedules of learning rates by name, from a config's `optimizer` section."""
 
 import optax
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ def check_optimizer(config: ConfigDict, num_steps: int) -> None:
     warmup = config.warmup_steps
     if config.learning_rate <= 0 or config.final_learning_rate < 0 or warmup < 0:
         raise UsageError(
-            "optimizer: learning rates and warmup_steps cannot be negative, nor the rate 0"
+            "optimizer: learning rates and warmup_steps cannot be negative, nor learning_rate 0"
         )
     if warmup >= num_steps:
         raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
@@ -41,40 +41,47 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
-def slowed(rate: optax.Schedule, ratios: tuple[float, float], num_steps: int) -> optax.Schedule:
-    """A rate divided by a ratio that runs linearly from the first to the second of `ratios`."""
+def slowed(
+    learning_rate: optax.Schedule, ratios: tuple[float, float], num_steps: int
+) -> optax.Schedule:
+    """A learning rate over a ratio that runs linearly from the first to the second."""
     if len(ratios) != 2 or min(ratios) <= 0:
         raise UsageError(f"optimizer.latent_ratios={ratios}: give two positive numbers")
     ratio = optax.linear_schedule(*ratios, num_steps)
-    return lambda step: rate(step) / ratio(step)
+    return lambda step: learning_rate(step) / ratio(step)
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
     """The optimizer `config.name`, 'adam' or 'soap', under the schedule of `make_schedule`.
 
-    The rates and b1, b2 may be arrays, also traced ones; `check_optimizer` is for numbers.
+    The learning rates and b1, b2 may be arrays, also traced ones; `check_optimizer` is for numbers.
     """
-    return _with_rate(config, make_schedule(config, num_steps))
+    return _with_learning_rate(config, make_schedule(config, num_steps))
 
 
 def make_grouped_optimizer(
-    config: ConfigDict, rates: dict[str, optax.Schedule]
+    config: ConfigDict, learning_rates: dict[str, optax.Schedule]
 ) -> optax.GradientTransformation:
-    """`make_optimizer` with a rate for each top-level group of the parameters.
+    """`make_optimizer` with a learning rate for each top-level group of the parameters.
 
-    Parameters under the name of a rate get it; all others that under 'decoder'.
+    Parameters under the name of a learning rate get it; all others that under 'decoder'.
     """
     return optax.multi_transform(
-        {group: _with_rate(config, rate) for group, rate in rates.items()},
-        lambda params: {key: key if key in rates else "decoder" for key in params},
+        {
+            group: _with_learning_rate(config, learning_rate)
+            for group, learning_rate in learning_rates.items()
+        },
+        lambda params: {key: key if key in learning_rates else "decoder" for key in params},
     )
 
 
-def _with_rate(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
+def _with_learning_rate(
+    config: ConfigDict, learning_rate: optax.Schedule
+) -> optax.GradientTransformation:
     decays = {"b1": config.b1, "b2": config.b2}
     optimizers = {
-        "adam": lambda: optax.adam(rate, **decays),
-        "soap": lambda: soap(rate, **decays, refresh_every=_refresh_every(config)),
+        "adam": lambda: optax.adam(learning_rate, **decays),
+        "soap": lambda: soap(learning_rate, **decays, refresh_every=_refresh_every(config)),
     }
     return _choose("optimizer.name", config.name, optimizers)()
 

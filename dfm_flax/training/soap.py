@@ -39,7 +39,7 @@ def scale_by_soap(
     """SOAP's direction for matrices [rows, columns]; Adam's for parameters of another rank.
 
     Axes longer than `max_size` are left in the standard basis. Every `refresh_every`
-    updates, one step of orthogonal iteration turns the bases towards the eigenvectors.
+    updates, one step of orthogonal iteration turns the bases toward the eigenvectors.
 
     Under `jax.vmap` over many models, give `update` the number of updates done so far,
     not mapped, as the extra argument `step`: the state's own counter would be mapped, and

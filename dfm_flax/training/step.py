@@ -13,14 +13,12 @@ from dfm_flax.errors import UsageError
 from dfm_flax.training.feed import Feed
 from dfm_flax.training.losses import Loss, Metrics
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.table import LatentTable
+from dfm_flax.training.table import TableOptimizer
 
 DEVICES = "devices"  # the name of the pmap axis
 
 # (state, feed) -> (state, metrics), on one device's shard of the batch.
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
-# (table, indices of the batch [B], gradients of its latents [B, L], step) -> table
-UpdateTable = Callable[[LatentTable, jax.Array, jax.Array, jax.Array], LatentTable]
 
 
 def make_step(
@@ -28,7 +26,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     *,
     ema_decay: float = 0.0,
-    update_table: UpdateTable | None = None,
+    table_optimizer: TableOptimizer | None = None,
 ) -> Step:
     """One step of one model: draws a batch, works on this device's shard of it, and agrees.
 
@@ -37,7 +35,7 @@ def make_step(
     Args:
       ema_decay: of the average of the parameters, if the state has one, which is shorter in the
         first steps: the average forgets at least 1 part in 10 + step / 10.
-      update_table: the optimizer of the state's table, if it has one. What the feed draws then
+      table_optimizer: of the state's table, if it has one. What the feed draws then
         has `index` [B], and the batch `latents`, which the step fills with those rows.
     """
     optimizer = optax.with_extra_args_support(optimizer)
@@ -52,7 +50,11 @@ def make_step(
             filled = batch if latents is None else batch.replace(latents=latents)
             return loss(params, filled, rng)
 
-        latents = None if state.table is None else state.table.latents[own.index]
+        ema, table, latents = state.ema, state.table, None
+        if table is not None:
+            assert table_optimizer is not None
+            table = table_optimizer.gather(table, drawn.index, state.step)
+            latents = table.latents[own.index]
         (value, metrics), (gradients, latent_gradients) = jax.value_and_grad(
             of, argnums=(0, 1), has_aux=True
         )(state.params, latents)
@@ -61,13 +63,13 @@ def make_step(
             gradients, state.opt_state, state.params, step=state.step
         )
         params = optax.apply_updates(state.params, updates)
-        ema, table = state.ema, state.table
         if ema is not None:
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             ema = optax.incremental_update(params, ema, 1 - decay)
         if table is not None:
-            assert update_table is not None
-            table = update_table(table, drawn.index, gather_gradients(latent_gradients), state.step)
+            assert table_optimizer is not None
+            gathered = gather_gradients(latent_gradients)
+            table = table_optimizer.update(table, drawn.index, gathered, state.step)
         state = dataclasses.replace(
             state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema, table=table
         )

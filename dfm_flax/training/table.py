@@ -4,17 +4,35 @@ A dense optimizer would touch all rows at every step. Here a step gathers the ro
 batch with their Adam moments, and scatters them back in place: its cost is that of the batch,
 whatever the size of the table.
 
-A row's Adam is that of a parameter which exists only at the steps that the row is in the
-batch: while unseen its moments stay as they are, and its bias correction counts its own
-updates. (PyTorch's SparseAdam does the same, but for counting all steps.)
+There are two Adams of a row, see `TABLE_ADAMS`:
+
+'rows': that of a parameter which exists only at the steps that the row is in the batch. While
+unseen its moments stay as they are, and its bias correction counts its own updates. (PyTorch's
+SparseAdam does the same, but for counting all steps.)
+
+'dense': that of an optimizer which sees the whole table at every step, as the thesis's does. While
+a row is unseen its gradient is 0, its moments decay and it coasts on them. `LatentTable.coasted`
+makes these steps up when the row is asked for: before a batch that it is in, and before it is
+drawn or measured.
 """
+
+import math
+from dataclasses import dataclass
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 import psutil
+from numpy.typing import NDArray
 
 from dfm_flax.errors import UsageError
+
+TABLE_ADAMS = ("rows", "dense")
+
+_COASTING_LEFT = 2.0**-30  # of a row's coasting: far below what a float32 tells apart
 
 
 @flax.struct.dataclass
@@ -24,13 +42,21 @@ class LatentTable:
     Attributes:
       latents: [N, L].
       mu, nu: running means of their gradients and of those squared, [N, L].
-      updates: how often each row was in a batch, [N].
+      updates: steps of Adam that each row has had, [N]: of 'rows' as many as it was in a
+        batch, of 'dense' all until it was last asked for.
     """
 
-    latents: jax.Array
-    mu: jax.Array
-    nu: jax.Array
-    updates: jax.Array
+    latents: Any
+    mu: Any
+    nu: Any
+    updates: Any
+
+    @classmethod
+    def empty(cls, num: int, latent_size: int) -> "LatentTable":
+        """A table of zeros, NumPy arrays, such as one is restored into."""
+        shape = num, latent_size
+        latents, mu, nu = (np.zeros(shape, np.float32) for _ in range(3))
+        return cls(latents, mu, nu, np.zeros(num, np.int32))
 
     @classmethod
     def create(cls, rng: jax.Array, num: int, latent_size: int, variance: float) -> "LatentTable":
@@ -39,11 +65,58 @@ class LatentTable:
         shape = num, latent_size  # each array its own: a buffer is donated once
         return cls(latents, jnp.zeros(shape), jnp.zeros(shape), jnp.zeros(num, jnp.int32))
 
+    def coasted(
+        self,
+        index: jax.Array,
+        step: jax.Array,
+        learning_rate: optax.Schedule,
+        b1: float,
+        b2: float,
+        eps: float = 1e-8,
+    ) -> "LatentTable":
+        """The table with some rows as a dense Adam has them after `step` steps.
+
+        The steps that a row has missed are those with gradient 0: k steps after its moments
+        were m and v they are b1^k m and b2^k v, so it has moved by the sum over those steps of
+
+            a b1^k m / (1 - b1^count) / (sqrt(b2^k v / (1 - b2^count)) + eps)
+
+        with the learning rate a and the count of each step. The terms fall at least
+        like (b1 / sqrt(b2))^k: those that are left out, from about the 200th on, are less than a
+        float32 holds.
+
+        Args:
+          index: rows [B]; one may occur more than once.
+          step: steps done, of all rows; at least the `updates` of these.
+          learning_rate: of each step, from 0 on.
+          b1, b2, eps: Adam's; b1 < sqrt(b2).
+        """
+        since = self.updates[index]
+        missed = step - since
+        latents, mu, nu = self.latents[index], self.mu[index], self.nu[index]
+        root = jnp.sqrt(nu)
+
+        def coast(i, latents):
+            count = since + i + 1  # of Adam: this step's, from 1 on
+            # expm1: near 1 a power of float32 would lose the difference.
+            first = _power(b1, i + 1) / -jnp.expm1(count * _log(b1))
+            second = jnp.sqrt(_power(b2, i + 1) / -jnp.expm1(count * _log(b2)))
+            size = jnp.where(i < missed, learning_rate(since + i) * first, 0.0)
+            return latents - size[:, None] * mu / (second[:, None] * root + eps)
+
+        terms = jnp.minimum(jnp.max(missed), num_coasting_terms(b1, b2))
+        return LatentTable(
+            self.latents.at[index].set(jax.lax.fori_loop(0, terms, coast, latents)),
+            self.mu.at[index].set(mu * _power(b1, missed)[:, None]),
+            self.nu.at[index].set(nu * _power(b2, missed)[:, None]),
+            self.updates.at[index].set(since + missed),
+        )
+
     def update(
         self,
         index: jax.Array,
         gradients: jax.Array,
-        rate: jax.Array,
+        learning_rate: jax.Array,
         b1: float,
         b2: float,
         eps: float = 1e-8,
@@ -54,7 +127,7 @@ class LatentTable:
           index: the rows of the batch, [B]. A row may occur more than once: its gradient is
             then the sum, and it is updated once.
           gradients: of the batch's loss in each of them, [B, L].
-          rate: learning rate.
+          learning_rate: of this step.
           b1, b2, eps: Adam's.
         """
         same = index[:, None] == index
@@ -69,13 +142,83 @@ class LatentTable:
         nu = b2 * self.nu[index] + (1 - b2) * gradients**2
         mu_hat = mu / (1 - b1**count)[:, None]
         nu_hat = nu / (1 - b2**count)[:, None]
-        latents = self.latents[index] - rate * mu_hat / (jnp.sqrt(nu_hat) + eps)
+        latents = self.latents[index] - learning_rate * mu_hat / (jnp.sqrt(nu_hat) + eps)
         return LatentTable(
             self.latents.at[index].set(latents),
             self.mu.at[index].set(mu),
             self.nu.at[index].set(nu),
             self.updates.at[index].set(count),
         )
+
+
+@dataclass(frozen=True)
+class TableOptimizer:
+    """The Adam of a table's rows under a schedule of the learning rate.
+
+    Attributes:
+      learning_rate: at each step, from 0 on.
+      b1, b2: Adam's.
+      dense: which Adam it is, see above.
+
+    Raises:
+      UsageError: it is dense, and with these b1 and b2 a row never comes to rest.
+    """
+
+    learning_rate: optax.Schedule
+    b1: float
+    b2: float
+    dense: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dense:
+            num_coasting_terms(self.b1, self.b2)
+
+    def gather(self, table: LatentTable, index: jax.Array, step: jax.Array) -> LatentTable:
+        """The table with the rows `index` [B] as they are after `step` steps."""
+        if not self.dense:
+            return table
+        return table.coasted(index, step, self.learning_rate, self.b1, self.b2)
+
+    def update(
+        self, table: LatentTable, index: jax.Array, gradients: jax.Array, step: jax.Array
+    ) -> LatentTable:
+        """The table after step number `step`, from 0 on, on rows that are gathered."""
+        return table.update(index, gradients, self.learning_rate(step), self.b1, self.b2)
+
+    def latents(self, table: LatentTable, step: Any, num: int) -> NDArray[np.float32]:
+        """The first latents [num, L] after `step` steps.
+
+        The table stays as it is, so that looking at it changes no bit of the training.
+        """
+        few = jax.tree.map(lambda leaf: leaf[:num], table)
+        return np.asarray(jax.jit(self._settled)(few, step))
+
+    def _settled(self, table: LatentTable, step: jax.Array) -> jax.Array:
+        return self.gather(table, jnp.arange(len(table.mu)), step).latents
+
+
+def num_coasting_terms(b1: float, b2: float) -> int:
+    """Steps without a gradient after which a row of a dense Adam stands still.
+
+    Raises:
+      UsageError: it never does.
+    """
+    if b1 == 0:
+        return 0
+    if b1**2 >= b2:
+        raise UsageError(
+            f"optimizer: with b1={b1} and b2={b2} a row of a dense Adam never comes to rest; "
+            "use b1 below the root of b2, or table_adam='rows'"
+        )
+    return math.ceil(math.log(_COASTING_LEFT) / (math.log(b1) - math.log(b2) / 2))
+
+
+def _log(base: float) -> float:
+    return math.log(base) if base else -math.inf
+
+
+def _power(base: float, exponent: jax.Array) -> jax.Array:
+    return jnp.exp(exponent * _log(base)) if base else jnp.where(exponent > 0, 0.0, 1.0)
 
 
 def check_memory(num: int, latent_size: int) -> None:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfm_flax.codec.budget import QuantizedMachine, laplace_bits, quantization, steps
+from dfm_flax.codec.budget import QuantizedMachine, laplace_bits, quantization, step_sizes
 from dfm_flax.codec.groups import num_groups, row_groups
 from dfm_flax.fourier import FourierMachine
 
@@ -16,8 +16,8 @@ MACHINE = FourierMachine(
 @pytest.fixture(scope="module")
 def params():
     made = QuantizedMachine(MACHINE).init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
-    noise = jax.random.normal(jax.random.PRNGKey(1), made["log_steps"].shape)
-    return made | {"log_steps": 0.3 * noise}
+    noise = jax.random.normal(jax.random.PRNGKey(1), made["log_step_sizes"].shape)
+    return made | {"log_step_sizes": 0.3 * noise}
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.3, 0.99, 1.01, 2.0, 50.0, 900.0])
@@ -35,7 +35,7 @@ def test_entropy_of_the_two_sided_geometric(mean):
 def test_steps_spend_the_budget(params, bits_per_weight):
     layers = [params["machine"][f"layer_{i}"]["coefficients"] for i in range(3)]
     budget = bits_per_weight * sum(layer.size for layer in layers)
-    sizes = np.asarray(steps(MACHINE, params, jnp.float32(budget)))
+    sizes = np.asarray(step_sizes(MACHINE, params, jnp.float32(budget)))
     total = 0.0
     for group in range(num_groups(MACHINE)):
         weights = np.concatenate(
@@ -49,25 +49,25 @@ def test_steps_spend_the_budget(params, bits_per_weight):
     assert total == pytest.approx(budget, rel=2e-3)
     # Their ratios are free.
     np.testing.assert_allclose(
-        np.diff(np.log(sizes)), np.diff(np.asarray(params["log_steps"])), atol=1e-4
+        np.diff(np.log(sizes)), np.diff(np.asarray(params["log_step_sizes"])), atol=1e-4
     )
 
 
 def test_gradients_are_those_of_the_constraint(params):
-    """Central differences of the steps in one log step, the weights' scale and the budget."""
+    """Central differences of a step size in the logarithms, the weights' scale, the budget."""
     budget = jnp.float32(2_000.0)
 
     def first_step(params, budget):
-        return jnp.log(steps(MACHINE, params, budget)[3])
+        return jnp.log(step_sizes(MACHINE, params, budget)[3])
 
     gradient, by_budget = jax.grad(first_step, argnums=(0, 1))(params, budget)
 
     def moved(group, amount):
-        return params | {"log_steps": params["log_steps"].at[group].add(amount)}
+        return params | {"log_step_sizes": params["log_step_sizes"].at[group].add(amount)}
 
     for group in (0, 3, 6):
         difference = first_step(moved(group, 0.1), budget) - first_step(moved(group, -0.1), budget)
-        assert gradient["log_steps"][group] == pytest.approx(float(difference) / 0.2, abs=5e-3)
+        assert gradient["log_step_sizes"][group] == pytest.approx(float(difference) / 0.2, abs=5e-3)
     difference = first_step(params, budget + 50) - first_step(params, budget - 50)
     assert by_budget == pytest.approx(float(difference) / 100, rel=2e-2)
 
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_the_constraint(params):
 
 def test_noise_is_one_step_wide(params):
     budget = jnp.float32(2_000.0)
-    sizes = np.asarray(steps(MACHINE, params, budget))
+    sizes = np.asarray(step_sizes(MACHINE, params, budget))
     noisy = quantization(MACHINE, params, budget, jax.random.PRNGKey(2))
     for i, rows in enumerate(row_groups(MACHINE)):
         difference = (
@@ -99,7 +99,7 @@ def test_noise_is_one_step_wide(params):
 
 def test_rounded_weights_are_multiples_of_their_steps(params):
     budget = jnp.float32(2_000.0)
-    sizes = np.asarray(steps(MACHINE, params, budget))
+    sizes = np.asarray(step_sizes(MACHINE, params, budget))
     rounded = quantization(MACHINE, params, budget, None)
     for i, rows in enumerate(row_groups(MACHINE)):
         weights = params["machine"][f"layer_{i}"]["coefficients"]

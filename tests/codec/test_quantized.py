@@ -27,9 +27,9 @@ def test_weights_are_multiples_of_their_steps(quantized):
 def test_quantize_rounds_to_the_nearest(quantized):
     image = quantized("best")
     rng = np.random.default_rng(3)
-    steps = step_size(image.step_codes)
+    sizes = step_size(image.step_codes)
     moved = {
-        name: {"coefficients": layer["coefficients"] + 0.49 * steps[rows][:, None] * sign}
+        name: {"coefficients": layer["coefficients"] + 0.49 * sizes[rows][:, None] * sign}
         for (name, layer), rows, sign in zip(
             image.params.items(), row_groups(image.machine), rng.choice([-1, 1], 4), strict=True
         )

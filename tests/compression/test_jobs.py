@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 from ml_collections import ConfigDict
 
-from dfm_flax.compression.jobs import make_jobs, open_images, start, stored_images
+from dfm_flax.compression.jobs import make_jobs, open_images, start_run, stored_images
 from dfm_flax.data.images import Image
 from dfm_flax.errors import UsageError
 from dfm_flax.runs import Run
@@ -23,7 +23,7 @@ def save(path, array):
 
 def started(run, config):
     images = open_images(run, config)
-    start(run, config, images)
+    start_run(run, config, images)
     return images
 
 
@@ -130,7 +130,7 @@ def test_who_starts_a_run_that_another_started_meanwhile_is_refused(tmp_path, ph
     images = open_images(run, settings(photo))
     started(run, settings(photo, crop=(2, 2)))
     with pytest.raises(UsageError, match="another config"):
-        start(run, settings(photo), images)
+        start_run(run, settings(photo), images)
     assert stored_images(run)[0].pixels.shape == (2, 2, 3)
 
 

@@ -155,7 +155,7 @@ def sets_of_a_user(monkeypatch, tmp_path):
         "    return ImageSet('dots', images, np.zeros(len(images), np.int32), 1)\n"
         "def numbers(**arguments): return [1, 2]\n"
         "def wide(**arguments):\n"
-        "    return ImageSet('', np.zeros((2, 3, 3)), np.zeros(2, np.int32), 1)\n"
+        "    return ImageSet('', np.zeros((2, 3, 3, 2), np.uint8), np.zeros(2, np.int32), 1)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -172,7 +172,7 @@ def test_a_set_by_import_path(sets_of_a_user):
         ("dots", "none", "data set sets_of_a_user:dots: no such split"),
         ("dots", "all", "data set sets_of_a_user:dots: AssertionError"),
         ("numbers", "all", "gave a list, not an ImageSet"),
-        ("wide", "all", r"its images are float64 \[2, 3, 3\], not uint8 NHWC"),
+        ("wide", "all", r"its images are uint8 \[2, 3, 3, 2\], not uint8"),
         ("stripes", "all", "data set 'sets_of_a_user:stripes' cannot be imported"),
     ],
 )

@@ -16,9 +16,10 @@ from dfm_flax.errors import UsageError
 from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation import evaluate
 from dfm_flax.evaluation.extractor import FeatureExtractor
-from dfm_flax.generation import train as generate
+from dfm_flax.generation import run as generation_run
 from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
+from dfm_flax.generation.train import initial_state
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import Checkpoints
 
@@ -28,12 +29,11 @@ def make_run(folder, variant, *assignments):
     config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
-    images = generate.open_images(run, config)
+    images = generation_run.open_image_set(run, config)
     shape = ImageShape(*images.shape[1:])
     model = make_generator(config, shape)
-    learning_rates = generate.make_learning_rates(config)
-    state, _ = generate.initial_state(model, config, learning_rates, shape, len(images))
-    generate.start(run, config, images)
+    state, _ = initial_state(model, config, shape, len(images))
+    generation_run.start_run(run, config, images)
     save(run, state)
     return run, state
 

@@ -24,7 +24,7 @@ CASES = (
 
 
 @pytest.fixture(params=["kernels", "xla"])
-def evaluate(request):
+def backend(request):
     """Has the test run with one evaluation, and makes sure that it is that one."""
     if request.param == "kernels" and jax.default_backend() != "cpu":
         pytest.skip("the compiled kernels are for CPUs")
@@ -61,7 +61,7 @@ def example(m, max_frequency, positions=50, n=3):
 
 @pytest.mark.parametrize("positions", [1, 50, 2100])  # less than a tile, and several chunks
 @pytest.mark.parametrize(("m", "max_frequency"), CASES)
-def test_value_and_gradients_are_the_textbook_sums(evaluate, m, max_frequency, positions):
+def test_value_and_gradients_are_the_textbook_sums(backend, m, max_frequency, positions):
     x, coefficients, cotangent = example(m, max_frequency, positions)
     expected, gradients = textbook(
         x.astype(np.float64), coefficients.astype(np.float64), Full(max_frequency).frequencies(m)
@@ -75,7 +75,7 @@ def test_value_and_gradients_are_the_textbook_sums(evaluate, m, max_frequency, p
 
 
 @pytest.mark.parametrize(("m", "max_frequency"), [(1, 1), (2, 1), (2, 8), (7, 3), (60, 1)])
-def test_additive_series_is_the_textbook_sum_over_the_axes(evaluate, m, max_frequency):
+def test_additive_series_is_the_textbook_sum_over_the_axes(backend, m, max_frequency):
     k = Additive(max_frequency).frequencies(m)
     assert len(k) == m * max_frequency + 1
     assert ((k > 0).sum(axis=1) <= 1).all()
@@ -92,7 +92,7 @@ def test_additive_series_is_the_textbook_sum_over_the_axes(evaluate, m, max_freq
         assert relative_error(gradient, expected_gradient) < 1e-5
 
 
-def test_additive_series_is_the_full_one_without_the_mixed_frequencies(evaluate):
+def test_additive_series_is_the_full_one_without_the_mixed_frequencies(backend):
     x, coefficients, _ = example(3, 2)
     k = Full(2).frequencies(3)
     mixed = (k > 0).sum(axis=1) > 1
@@ -117,7 +117,7 @@ def test_float64_is_exact_to_float64():
         assert relative_error(vjp(cotangent)[0], gradients(cotangent)[0]) < 1e-13
 
 
-def test_far_from_the_origin_the_period_is_kept_exactly(evaluate):
+def test_far_from_the_origin_the_period_is_kept_exactly(backend):
     x, coefficients, _ = example(3, 1)
     x = np.round(x * 64) / 64  # so that adding whole periods is exact in float32
     np.testing.assert_array_equal(
@@ -125,7 +125,7 @@ def test_far_from_the_origin_the_period_is_kept_exactly(evaluate):
     )
 
 
-def test_leading_axes_are_kept(evaluate):
+def test_leading_axes_are_kept(backend):
     x, coefficients, _ = example(4, 1, positions=24)
     y = fourier_series(x.reshape(2, 3, 4, 4), coefficients)
     assert y.shape == (2, 3, 4, 3)
@@ -134,7 +134,7 @@ def test_leading_axes_are_kept(evaluate):
     )
 
 
-def test_vmap_over_machines_gives_each_machine(evaluate):
+def test_vmap_over_machines_gives_each_machine(backend):
     x, coefficients, _ = example(6, 1)
     both = jnp.stack([coefficients, -2 * coefficients])
     y = jax.vmap(lambda c: fourier_series(x, c))(both)
@@ -143,7 +143,7 @@ def test_vmap_over_machines_gives_each_machine(evaluate):
 
 
 @pytest.mark.parametrize("name", BASES.names())
-def test_gradients_of_machines_at_shared_and_at_own_positions(evaluate, name):
+def test_gradients_of_machines_at_shared_and_at_own_positions(backend, name):
     """vmap of the gradient over coefficients alone, and over positions too, against a loop."""
     series = BASES.get(name)()
     rng = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def test_kernels_give_the_same_bits_in_every_call():
             np.testing.assert_array_equal(a, b)
 
 
-def test_not_a_number_is_not_hidden(evaluate):
+def test_not_a_number_is_not_hidden(backend):
     x, coefficients, _ = example(4, 1)
     x[3, 2] = np.nan
     y = np.asarray(fourier_series(x, coefficients))

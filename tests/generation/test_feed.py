@@ -12,12 +12,12 @@ from dfm_flax.data.shuffling import shuffled_batch
 from dfm_flax.generation.feed import ImageFeed
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, make_step, make_train_steps, replicate
-from dfm_flax.training.table import LatentTable
+from dfm_flax.training.table import LatentTable, TableOptimizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3, 1), np.uint8)
 OPTIMIZER = optax.sgd(0.1)
 BATCH = 12  # divides over 1 to 4 devices
-ORDER = np.asarray(jax.random.PRNGKey(7))
+ORDER = jax.random.PRNGKey(7)
 
 
 def linear_loss(params, batch, rng):
@@ -36,12 +36,11 @@ def initial(table=True, averaged=True):
     return jax.tree.map(np.array, state)
 
 
-def update_table(table, index, gradients, step):
-    return table.update(index, gradients, 0.01, 0.9, 0.999)
+ROWS = TableOptimizer(optax.constant_schedule(0.01), 0.9, 0.999)
 
 
 def run(state, counts, **options):
-    step = make_step(linear_loss, OPTIMIZER, update_table=update_table, **options)
+    step = make_step(linear_loss, OPTIMIZER, **{"table_optimizer": ROWS} | options)
     train_steps = make_train_steps(step)
     state, feed = replicate(state), replicate(ImageFeed(IMAGES, ORDER, BATCH, 2))
     seen = []
@@ -75,13 +74,40 @@ def test_steps_are_those_of_a_plain_loop():
         np.testing.assert_allclose(metrics[i]["loss"], loss, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(metrics[i]["brightness"], np.mean(batch.images), rtol=1e-5)
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
-        table = update_table(table, drawn.index, gradients[1], i)
+        table = table.update(drawn.index, gradients[1], 0.01, 0.9, 0.999)
         keep = min(0.5, (1 + i) / (10 + i))
         ema = jax.tree.map(lambda e, p, keep=keep: keep * e + (1 - keep) * p, ema, params)
     np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(trained.ema["w"], ema["w"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(trained.table.latents, table.latents, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(trained.table.updates, table.updates)
+
+
+def test_a_dense_table_is_a_parameter_of_optax():
+    """As with all latents as a parameter of `optax.adam`, at a falling learning rate."""
+    state, learning_rate = initial(), optax.linear_schedule(0.05, 1e-7, 40)
+    dense = TableOptimizer(learning_rate, 0.9, 0.999, dense=True)
+    trained, _ = run(state, [37], table_optimizer=dense)
+    latents_seen = dense.latents(trained.table, trained.step, len(IMAGES))
+
+    adam = optax.adam(learning_rate)
+    params, latents = state.params, jnp.asarray(state.table.latents)
+    adam_state = adam.init(latents)
+    feed = ImageFeed(jnp.asarray(IMAGES), ORDER, BATCH, 2)
+    for i in range(37):
+        drawn = feed.draw(jax.random.fold_in(state.rng, i), np.int32(i))
+        batch = feed.at(drawn)
+
+        def of(params, latents, drawn=drawn, batch=batch):
+            return linear_loss(params, batch.replace(latents=latents[drawn.index]), None)
+
+        gradients, _ = jax.grad(of, argnums=(0, 1), has_aux=True)(params, latents)
+        params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
+        updates, adam_state = adam.update(gradients[1], adam_state)
+        latents = optax.apply_updates(latents, updates)
+    assert np.abs(latents - state.table.latents).max() > 0.2
+    np.testing.assert_allclose(latents_seen, latents, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-4, atol=1e-5)
 
 
 def test_noise_is_new_at_each_step_and_standard_normal():

@@ -35,7 +35,7 @@ def initial(model):
     return initial_params(model, jax.random.PRNGKey(0), 2, SHAPE)
 
 
-def evaluate(model, rows=ROWS, params=None, noise=NOISE, seeds=1):
+def metrics_of(model, rows=ROWS, params=None, noise=NOISE, seeds=1):
     """The mean metrics of the loss, as it is, over some seeds; the model, its parameters."""
     params = initial(model) if params is None else params
     rows = None if rows is None else jnp.asarray(rows)
@@ -60,7 +60,7 @@ def drawn(model, params, latents):
 
 def test_equation_4_8():
     model = generator()
-    metrics, params = evaluate(model)
+    metrics, params = metrics_of(model)
     colors = drawn(model, params, ROWS)
     total = 0.0
     for i in range(6):
@@ -88,32 +88,32 @@ def test_the_loss_is_differentiable_as_it_is():
 
 def test_with_an_encoder_the_latents_are_its_own():
     model = generator()
-    metrics, params = evaluate(model, rows=None)
+    metrics, params = metrics_of(model, rows=None)
     latents = model.apply({"params": params}, IMAGES, method="encode")
     expected = np.mean((IMAGES - drawn(model, params, latents)) ** 2)
     assert metrics["mse"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_some_pixels_estimate_all_of_them():
-    everything, _ = evaluate(generator())
-    once, _ = evaluate(generator("dfm", "loss.num_pixels=5"))
-    often, _ = evaluate(generator("dfm", "loss.num_pixels=5"), seeds=2000)
+    everything, _ = metrics_of(generator())
+    once, _ = metrics_of(generator("dfm", "loss.num_pixels=5"))
+    often, _ = metrics_of(generator("dfm", "loss.num_pixels=5"), seeds=2000)
     assert once["mse"] != pytest.approx(everything["mse"], rel=1e-3)
     assert often["mse"] == pytest.approx(everything["mse"], rel=0.01)
 
 
 def test_jitter_of_no_pixel_is_no_jitter():
-    calm, _ = evaluate(generator())
-    moved, _ = evaluate(generator("dfm", "loss.jitter=1e-6"))
-    far, _ = evaluate(generator("dfm", "loss.jitter=0.5"))
+    calm, _ = metrics_of(generator())
+    moved, _ = metrics_of(generator("dfm", "loss.jitter=1e-6"))
+    far, _ = metrics_of(generator("dfm", "loss.jitter=0.5"))
     assert moved["mse"] == pytest.approx(calm["mse"], rel=1e-4)
     assert far["mse"] != pytest.approx(calm["mse"], rel=1e-3)
 
 
 def test_noise_is_added_to_what_is_decoded_and_not_to_what_is_penalized():
-    calm, params = evaluate(generator())
+    calm, params = metrics_of(generator())
     model = generator("dfm", "loss.latent_noise=2")
-    noisy, _ = evaluate(model)
+    noisy, _ = metrics_of(model)
     assert noisy["penalty"] == calm["penalty"]
     expected = np.mean((IMAGES - drawn(model, params, ROWS + 2 * NOISE)) ** 2)
     assert noisy["mse"] == pytest.approx(expected, rel=1e-5)
@@ -126,7 +126,7 @@ def test_a_bernoulli_bound_is_its_expectation():
     logits = RNG.normal(size=60).astype(np.float32)
     params["decoder"]["mlp"]["layer_1"]["bias"] = logits
     params["encoder"]["mlp"]["layer_1"]["bias"] = np.array([0.7, -0.2, 0.4, -1.0], np.float32)
-    metrics, _ = evaluate(model, None, params)
+    metrics, _ = metrics_of(model, None, params)
     intensity, p = (IMAGES.reshape(6, 60).astype(float) + 1) / 2, 1 / (1 + np.exp(-logits))
     surprise = -np.sum(intensity * np.log(p) + (1 - intensity) * np.log(1 - p), axis=1).mean()
     divergence = sum(
@@ -148,7 +148,7 @@ def test_a_gaussian_bound_has_the_learned_variance():
     model = generator("vae", "loss.likelihood=gaussian")
     params = jax.tree.map(np.zeros_like, initial(model))
     params["log_variance"] = np.float32(-0.8)
-    metrics, _ = evaluate(model, None, params)
+    metrics, _ = metrics_of(model, None, params)
     surprise = -scipy.stats.norm(0, np.exp(-0.4)).logpdf(IMAGES.astype(float)).sum((1, 2, 3))
     assert metrics["divergence"] == pytest.approx(0, abs=1e-6)
     assert metrics["loss"] == pytest.approx(surprise.mean(), rel=1e-5)

@@ -46,18 +46,18 @@ class Flat(Normal):
 
 
 def test_a_prior_by_import_path(generator, tmp_path, monkeypatch):
-    (tmp_path / "my_priors.py").write_text(MINE)
+    (tmp_path / "priors_of_a_user.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     for _ in range(2):
-        prior = generator.prior("my_priors:Twice")
+        prior = generator.prior("priors_of_a_user:Twice")
         np.testing.assert_allclose(prior.means, 2 * generator.prior("normal").means)
     assert type(prior).fits == 1
-    assert (generator.run.folder / "priors" / "my_priors.Twice.npz").is_file()
-    assert generator.sample(3, "my_priors:Twice").shape == (3, 8, 8, 1)
+    assert (generator.run.folder / "priors" / "priors_of_a_user.Twice.npz").is_file()
+    assert generator.sample(3, "priors_of_a_user:Twice").shape == (3, 8, 8, 1)
     with pytest.raises(
-        UsageError, match=r"'my_priors:Flat': samples of shape \(3,\), not \(3, 4\)"
+        UsageError, match=r"'priors_of_a_user:Flat': samples of shape \(3,\), not \(3, 4\)"
     ):
-        generator.sample(3, "my_priors:Flat")
+        generator.sample(3, "priors_of_a_user:Flat")
 
 
 def test_a_run_that_cannot_be_written(runs, tmp_path, caplog):

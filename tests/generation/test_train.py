@@ -9,9 +9,11 @@ import pytest
 from dfm_flax.config import override
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
+from dfm_flax.generation import run as generation_run
 from dfm_flax.generation import train as generate
 from dfm_flax.generation.sampling import load_generator
 from dfm_flax.runs import Run
+from dfm_flax.training.checkpoints import restore_parts
 from dfm_flax.training.loop import Interrupted
 
 
@@ -45,11 +47,42 @@ def test_stopped_in_between_the_run_ends_bit_identical(runs, small, tmp_path, mo
         return 0.0
 
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "psnr_of_loss", stop)
+        patch.setattr(generation_run, "psnr_of_loss", stop)
         with pytest.raises(Interrupted, match="at step 20"):
             generate.train(small("table"), tmp_path)
     generate.train(small("table"), tmp_path)
     assert final(tmp_path) == final(runs("table"))
+
+
+@pytest.mark.slow
+def test_a_dense_table_is_read_as_it_is_at_the_step_and_goes_on_bit_identical(
+    small, tmp_path, monkeypatch
+):
+    """Looking at rows, whenever, changes nothing; what is read has coasted to the last step."""
+    config = small("table", "optimizer.table_adam=dense")
+
+    def stop(loss):
+        signal.raise_signal(signal.SIGTERM)
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation_run, "psnr_of_loss", stop)
+        with pytest.raises(Interrupted, match="at step 20"):
+            generate.train(config, tmp_path / "stopped")
+    load_generator(tmp_path / "stopped").sample(2, "normal")
+    generate.train(config, tmp_path / "stopped")
+    generate.train(config, tmp_path / "whole")
+    assert final(tmp_path / "stopped") == final(tmp_path / "whole")
+
+    generator = load_generator(tmp_path / "whole")
+    template = {"table": {"latents": np.zeros(generator.latents.shape, np.float32)}}
+    _, parts = restore_parts(generator.run.checkpoints, template)
+    rows_that_coasted = (parts["table"]["latents"] != generator.latents).any(axis=1)
+    assert 0.1 < rows_that_coasted.mean() < 1
+    images = load_image_set("digits").images
+    drawn = generator.reconstruct_training(np.arange(len(images)))
+    (result,) = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert result["mse"] == pytest.approx(np.mean((drawn - images / 255) ** 2), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -80,7 +113,7 @@ def test_a_run_of_another_model_is_told_in_one_line_and_kept(runs, small, tmp_pa
 def test_other_images_under_the_same_name_are_refused(runs, small, monkeypatch):
     changed = load_image_set("digits")
     changed.images[3, 2, 1] ^= 1
-    monkeypatch.setattr(generate, "load_image_set", lambda **settings: changed)
+    monkeypatch.setattr(generation_run, "load_image_set", lambda **settings: changed)
     with pytest.raises(UsageError, match="started with other images"):
         generate.train(small("dfm"), runs("dfm"))
 
@@ -109,6 +142,7 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
     [
         ("observe_every=30", "not a multiple"),
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
+        ("optimizer.table_adam=sparse", "not one of rows, dense"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),
         ("model.hidden=16,0", r"model.hidden=\(16, 0\): each layer has 1 unit or more"),

@@ -1,8 +1,8 @@
 """The manifests against the fields, types and rules of the APIs that they use.
 
 Written down from the references of JobSet v1alpha2 (jobset.sigs.k8s.io/docs/reference) and of
-Kubernetes (batch/v1 Job, core/v1 Pod): what the manifests use of them, so that a misspelt field, a
-field in the wrong place or a value of another type is found without a cluster.
+Kubernetes (batch/v1 Job, core/v1 Pod): what the manifests use of them, so that a misspelled field,
+a field in the wrong place or a value of another type is found without a cluster.
 """
 
 import re
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from dfm_flax.config import shipped_configs
 
 MANIFESTS = sorted(Path("launch/kubernetes").glob("*.yaml"))
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -92,7 +94,7 @@ def test_fields_and_types(manifest):
     assert manifest["kind"] == "JobSet"
 
 
-def test_a_misspelt_field_is_found(manifest):
+def test_a_misspelled_field_is_found(manifest):
     job_of(manifest)[1]["template"]["spec"]["containers"][0]["comand"] = ["dfm"]
     with pytest.raises(AssertionError, match=r"containers\[0\]\.comand: no such field"):
         check(manifest, JOB_SET)
@@ -130,7 +132,7 @@ def test_the_command_is_one_that_dfm_takes(manifest):
         command = [text.replace(f"$({entry['name']})", "3") for text in command]
     options, rest = _parser().parse_known_args(command[1:])
     assert all(text.startswith("--config.") for text in rest)
-    assert Path(options.config).is_file()
+    assert options.config in shipped_configs()
     if options.coordinator == "auto":
         assert "google.com/tpu" in container["resources"]["limits"]
         return

@@ -142,10 +142,10 @@ def test_smallest_and_widest_images(shape):
     assert math.isnan(result["ms_ssim"])
 
 
-@pytest.mark.parametrize("measure", [mse, psnr, ssim, ms_ssim, distortion])
+@pytest.mark.parametrize("metric", [mse, psnr, ssim, ms_ssim, distortion])
 @pytest.mark.parametrize(
     "shapes", [((4, 4, 3), (4, 4, 1)), ((4, 4), (4, 4)), ((4, 4, 1), (4, 1, 1))]
 )
-def test_shapes_must_agree(measure, shapes):
+def test_shapes_must_agree(metric, shapes):
     with pytest.raises(ValueError, match="one shape"):
-        measure(*(np.zeros(shape) for shape in shapes))
+        metric(*(np.zeros(shape) for shape in shapes))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from dfm_flax.compression.jobs import start
+from dfm_flax.compression.jobs import start_run
 from dfm_flax.data.images import Image, write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import distortion
@@ -29,7 +29,7 @@ def sweep(config, tmp_path):
     ]
     for cell, weights in zip(made.cells, WEIGHTS, strict=True):
         run = made.run_of(cell)
-        start(run, cell.config, images)
+        start_run(run, cell.config, images)
         entries = []
         for image in images:
             for seed in (0, 1):

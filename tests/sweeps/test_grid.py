@@ -30,16 +30,16 @@ def test_indices_have_equal_digits_so_that_folders_sort(config):
 
 
 def test_values_of_any_type_and_any_section():
-    config = ConfigDict({"seed": 0, "model": {"sizes": (1, 2), "rate": 0.1}})
+    config = ConfigDict({"seed": 0, "model": {"sizes": (1, 2), "learning_rate": 0.1}})
     config.grid = ConfigDict(
-        {"seed": (1, 2), "model": {"sizes": ((8, 1), (3,)), "rate": (1, 2.5e-3)}}
+        {"seed": (1, 2), "model": {"sizes": ((8, 1), (3,)), "learning_rate": (1, 2.5e-3)}}
     )
     cells = make_cells(config)
     assert len(cells) == 8
     assert cells[0].config.model.sizes == (8, 1)
-    assert cells[0].name == "0_rate=1_sizes=8-1_seed=1"
-    assert cells[-1].name == "7_rate=0.0025_sizes=3_seed=2"
-    assert isinstance(cells[0].config.model.rate, float)
+    assert cells[0].name == "0_learning_rate=1_sizes=8-1_seed=1"
+    assert cells[-1].name == "7_learning_rate=0.0025_sizes=3_seed=2"
+    assert isinstance(cells[0].config.model.learning_rate, float)
     assert not hasattr(cells[0].config, "grid")
 
 

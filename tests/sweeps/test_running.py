@@ -77,8 +77,8 @@ def test_a_cell_of_another_process_is_left_to_it(config, tmp_path, trained):
 
 
 @pytest.fixture
-def rates(config, tmp_path):
-    """A sweep of 20 cells: five rates and two variances of each of two widths."""
+def sweep(config, tmp_path):
+    """A sweep of 20 cells: five learning rates and two variances of each of two widths."""
     made = config()
     made.unlock().grid = ConfigDict(
         {
@@ -89,34 +89,34 @@ def rates(config, tmp_path):
     return Sweep(made, tmp_path)
 
 
-def test_what_differs_in_numbers_is_trained_side_by_side(rates, trained, finish):
-    widths = [cell.values["model.machine.width"] for cell in rates.cells]
+def test_what_differs_in_numbers_is_trained_side_by_side(sweep, trained, finish):
+    widths = [cell.values["model.machine.width"] for cell in sweep.cells]
     two, three = ([i for i, w in enumerate(widths) if w == width] for width in (2, 3))
-    assert len(two) == len(three) == 10  # of five rates and two variances each
-    finish(rates, rates.cells[two[3]])
-    running.run_cells(rates, rates.cells, 6)
+    assert len(two) == len(three) == 10  # of five learning rates and two variances each
+    finish(sweep, sweep.cells[two[3]])
+    running.run_cells(sweep, sweep.cells, 6)
     two.pop(3)
     assert trained.groups == [two[:6], two[6:], three[:6], three[6:]]
-    assert not rates.missing()
+    assert not sweep.missing()
 
 
-def test_cells_at_different_steps_are_not_side_by_side(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2]
+def test_cells_at_different_steps_are_not_side_by_side(sweep, trained):
+    cells = [cell for cell in sweep.cells if cell.values["model.machine.width"] == 2]
     index = [cell.index for cell in cells]
     for i in (2, 5):
-        (rates.run_of(cells[i]).checkpoints / "40").mkdir(parents=True)
-    running.run_cells(rates, cells, 16)
+        (sweep.run_of(cells[i]).checkpoints / "40").mkdir(parents=True)
+    running.run_cells(sweep, cells, 16)
     assert trained.groups == [
         [i for i in index if i not in (index[2], index[5])],
         [index[2], index[5]],
     ]
 
 
-def test_those_that_fail_are_found_and_the_others_stay_side_by_side(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2][:8]
+def test_those_that_fail_are_found_and_the_others_stay_side_by_side(sweep, trained):
+    cells = [cell for cell in sweep.cells if cell.values["model.machine.width"] == 2][:8]
     bad = cells[5].index
     trained.errors[f"cell {bad}"] = DfmError("training diverged")
-    assert running.run_cells(rates, cells, 16) == {cells[5].name: "training diverged"}
+    assert running.run_cells(sweep, cells, 16) == {cells[5].name: "training diverged"}
     index = [cell.index for cell in cells]
     assert trained.groups == [
         index,
@@ -127,19 +127,19 @@ def test_those_that_fail_are_found_and_the_others_stay_side_by_side(rates, train
         index[5:6],
         index[6:],
     ]
-    assert {cell.index for cell in rates.missing()} & set(index) == {bad}
+    assert {cell.index for cell in sweep.missing()} & set(index) == {bad}
 
 
-def test_those_that_another_process_trains_are_not_begun(rates, trained):
-    with rates.run_of(rates.cells[0]).lock():
-        assert running.run_cells(rates, rates.cells[:5:2], 16) == {}
+def test_those_that_another_process_trains_are_not_begun(sweep, trained):
+    with sweep.run_of(sweep.cells[0]).lock():
+        assert running.run_cells(sweep, sweep.cells[:5:2], 16) == {}
     assert trained.groups == [[2, 4]]
 
 
-def test_those_that_another_process_has_just_begun_are_left_to_it(rates, trained):
-    cells = [cell for cell in rates.cells if cell.values["model.machine.width"] == 2][:4]
+def test_those_that_another_process_has_just_begun_are_left_to_it(sweep, trained):
+    cells = [cell for cell in sweep.cells if cell.values["model.machine.width"] == 2][:4]
     trained.errors[f"cell {cells[0].index}"] = Busy("another process trains there")
-    assert running.run_cells(rates, cells, 16) == {}
+    assert running.run_cells(sweep, cells, 16) == {}
     index = [cell.index for cell in cells]
     assert trained.groups == [index, index[:2], index[:1], index[1:2], index[2:]]
 

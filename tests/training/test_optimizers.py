@@ -28,17 +28,17 @@ def settings(**changes):
     ],
 )
 def test_schedules(schedule, expected):
-    rate = make_schedule(settings(schedule=schedule), 100)
+    schedule = make_schedule(settings(schedule=schedule), 100)
     steps = np.array([0, 10, 50, 100])
-    np.testing.assert_allclose([rate(step) for step in steps], expected(steps / 100), rtol=1e-5)
+    np.testing.assert_allclose([schedule(step) for step in steps], expected(steps / 100), rtol=1e-5)
 
 
-def test_warm_up_rises_to_the_rate_and_then_decays_to_the_end():
-    rate = make_schedule(settings(schedule="linear", warmup_steps=20), 100)
-    np.testing.assert_allclose(rate(0), 0)
-    np.testing.assert_allclose(rate(10), 5e-3, rtol=1e-6)
-    np.testing.assert_allclose(rate(20), 1e-2, rtol=1e-6)
-    np.testing.assert_allclose(rate(100), 1e-4, rtol=1e-5)
+def test_warm_up_rises_to_the_learning_rate_and_then_decays_to_the_end():
+    schedule = make_schedule(settings(schedule="linear", warmup_steps=20), 100)
+    np.testing.assert_allclose(schedule(0), 0)
+    np.testing.assert_allclose(schedule(10), 5e-3, rtol=1e-6)
+    np.testing.assert_allclose(schedule(20), 1e-2, rtol=1e-6)
+    np.testing.assert_allclose(schedule(100), 1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

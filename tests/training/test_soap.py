@@ -110,7 +110,7 @@ def test_minimizes_a_rotated_quadratic_that_adam_finds_hard():
     assert final_loss(soap) < 0.1 * final_loss(optax.adam)
 
 
-def test_a_sudden_gradient_moves_no_further_than_the_rate():
+def test_a_sudden_gradient_moves_no_further_than_the_learning_rate():
     optimizer = soap(0.1, **OPTIONS)
     # Ten equal ones after small ones: first moments catch up faster than second ones.
     small = 1e-3 * np.tile(_gradients()[:, 0], (12, 1))

@@ -83,10 +83,10 @@ class DeepFourierMachine(Generator):
         )
 
     @nn.nowrap
-    def num_products(self, num_weights: int, shape: ImageShape) -> int:
-        """Of each weight of the networks, and of each coefficient at each pixel."""
+    def num_products(self, num_parameters: int, shape: ImageShape) -> int:
+        """Of each parameter of the networks, and of each coefficient at each pixel."""
         num_pixels = self.num_pixels or shape.height * shape.width
-        return num_weights + vector_size(self.decoder.machine) * num_pixels
+        return num_parameters + vector_size(self.decoder.machine) * num_pixels
 
     @nn.nowrap
     def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
