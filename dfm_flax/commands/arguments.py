@@ -6,13 +6,61 @@ import importlib
 import pkgutil
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
+
+from dfm_flax.errors import UsageError
+from dfm_flax.files import local_path
+from dfm_flax.outputs import Outputs
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workdir", required=True, type=Path, metavar="DIR", help="folder of the run"
+        "--workdir", required=True, type=path, metavar="DIR", help="folder of the run"
     )
+
+
+def add_out(
+    parser: argparse.ArgumentParser,
+    default: str | None = None,
+    *,
+    required: bool = True,
+    metavar: str = "OUT",
+    help: str = "where to write",
+) -> None:
+    """The arguments of a command that writes files; `outputs` takes what they are."""
+    if default is not None:
+        help = f"{help}; default: {default}"
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=required and default is None,
+        default=default,
+        type=_out,
+        metavar=metavar,
+        help=help,
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+def outputs(options: argparse.Namespace, inputs: Iterable[str | Path] = ()) -> Outputs:
+    """The place that the arguments of `add_out` name; `inputs` are what the command reads."""
+    return Outputs(options.out, options.overwrite, inputs)
+
+
+def path(text: str) -> Path:
+    """A local path, with ~ expanded."""
+    try:
+        return local_path(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _out(text: str) -> str:
+    if text == "-":
+        raise argparse.ArgumentTypeError("nothing is written to the standard output; name a file")
+    path(text)
+    return text  # as it is: a slash at its end counts
 
 
 def size(text: str) -> tuple[int, int]:

@@ -7,19 +7,27 @@ of the position, so any --size can be asked for.
 training images once, and kept with the run.
 
 --out: a picture such as samples.png holds all images as a grid; NAME.npz the array `images`,
-uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.
+uint8 [N, H, W, C]; a name without suffix, or with / at its end, is a folder of single PNGs.
 """
 
 import argparse
-from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, count, described, seed, size
+from dfm_flax.commands.arguments import (
+    add_out,
+    add_workdir,
+    count,
+    described,
+    outputs,
+    path,
+    seed,
+    size,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--num", type=count, default=64, metavar="N", help="default: 64")
-    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="where to write")
+    add_out(parser)
     parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
     parser.add_argument("--prior", default="gaussian", metavar="NAME", help="default: gaussian")
     parser.epilog = (
@@ -30,15 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.figures.image_output import check_writable, write_images
+    from dfm_flax.figures.image_output import claim_images, write_images
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
-    check_writable(options.out)
+    outs = claim_images(outputs(options), options.num)
     task = task_of(Run(options.workdir).config())
     images = task.sample(
         options.workdir, options.num, prior=options.prior, seed=options.seed, size=options.size
     )
-    write_images(options.out, images)
-    print(options.out)
+    write_images(outs, images)
+    print(path(options.out))
     return 0

@@ -21,10 +21,9 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfm_flax.commands.arguments import count, shard
+from dfm_flax.commands.arguments import count, path, shard
 from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
 
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
-    parser.add_argument("--workdir", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--workdir", required=True, type=path, metavar="DIR")
     parser.add_argument(
         "--together",
         type=count,

@@ -30,8 +30,8 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 """
 
 import argparse
-from pathlib import Path
 
+from dfm_flax.commands.arguments import path
 from dfm_flax.reports.tables import print_table
 
 TAKES_OVERRIDES = True
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
-    parser.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--workdir", type=path, metavar="DIR", help="folder of the run")
     parser.add_argument(
         "--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, or 'auto'"
     )

@@ -63,6 +63,7 @@ class TrainedGenerator:
         Raises:
           UsageError: there is no such prior, or the model cannot draw that size.
         """
+        self._check_memory(num, size)  # before a prior is fitted
         latents = np.asarray(self.prior(prior).sample(num, seed), np.float32)
         expected = num, self.config.model.latent_size
         if latents.shape != expected:
@@ -121,11 +122,16 @@ class TrainedGenerator:
 
     def decode(self, latents: NDArray[np.floating], size: Size | None = None) -> Images:
         """The images of latents [B, L]."""
+        height, width = self._check_memory(len(latents), size)
+        return draw(self.model, self.params, latents, height, width)
+
+    def _check_memory(self, num: int, size: Size | None) -> Size:
+        """The size of `num` images; UsageError where they do not fit into memory."""
         height, width = size or (self.shape.height, self.shape.width)
         # Twice: in pieces as they are drawn, and put together.
-        num_bytes = 2 * 4 * len(latents) * height * width * self.shape.channels
-        check_fits(num_bytes, f"drawing {len(latents):,} images of {width}x{height} pixels")
-        return draw(self.model, self.params, latents, height, width)
+        num_bytes = 2 * 4 * num * height * width * self.shape.channels
+        check_fits(num_bytes, f"drawing {num:,} images of {width}x{height} pixels")
+        return height, width
 
     def prior(self, name: str) -> Prior:
         """A prior by its name or import path, fitted to the latents of all training images.

@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dfm_flax.errors import DfmError, UsageError, one_line
+from dfm_flax.training.orbax_paths import literal_path
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Checkpoints:
                 primary_host=process, active_processes={process}
             ),
         )
-        return ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(literal_path(self._folder), options=options)
 
     def save(self, step: int, state: Any, history: History) -> None:
         """Starts to save a state of NumPy arrays; a save still under way is waited for.
@@ -196,15 +197,16 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
     Raises:
       UsageError: there is no checkpoint, it is damaged, or it is not of the template's model.
     """
-    folder = folder.absolute()
 
     def look() -> tuple[int, dict] | None:
         if not folder.is_dir():
             return None
         options = ocp.CheckpointManagerOptions(read_only=True)
-        with ocp.CheckpointManager(folder, options=options) as manager:
+        with ocp.CheckpointManager(literal_path(folder), options=options) as manager:
             steps = sorted(manager.all_steps())
-            return (steps[-1], _restore_parts(manager, folder, steps, template)) if steps else None
+            if not steps:
+                return None
+            return steps[-1], _restore_parts(manager, folder.absolute(), steps, template)
 
     found = _steady(folder, look)
     if found is None:
@@ -304,7 +306,9 @@ def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> No
       UsageError: it is of another one; says where they differ, and what to do.
       Exception: whatever Orbax raises for a damaged one.
     """
-    stored = _shapes(ocp.PyTreeCheckpointHandler().metadata(checkpoint / "state").tree)
+    stored = _shapes(
+        ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree
+    )
     wanted = _shapes(template)
     for name in wanted if partial else {**wanted, **stored}:
         there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))

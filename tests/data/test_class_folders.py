@@ -39,7 +39,7 @@ def test_splits_and_classes(paths, expected):
 
 def test_other_files_are_named_in_a_warning(caplog):
     assert len(arrange(["a/1.png", "a/notes.txt", "README"], "here")) == 1
-    assert "here: 2 files are no images and left out, such as README" in caplog.text
+    assert "here: 2 left out, no images: README, a/notes.txt" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_refused(paths, message):
 def test_files_are_found_below_a_folder(tmp_path):
     for name in ("b/2.png", "a.png", "b/c/1.png", "b/c/d/too deep.png"):
         write(tmp_path / name, noise(2, 2))
-    assert list_folder(tmp_path) == ["a.png", "b/2.png", "b/c/1.png"]
+    assert list_folder(tmp_path) == ["a.png", "b/2.png", "b/c/1.png", "b/c/d/too deep.png"]
     with pytest.raises(UsageError, match="no such folder"):
         list_folder(tmp_path / "none")
 
