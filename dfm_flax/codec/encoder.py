@@ -189,8 +189,6 @@ def _planned(
         except UsageError as error:
             tell(error)
             continue
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", image.name)
         kept_bytes += image.pixels.nbytes
         kept = image if kept_bytes <= _KEPT_BYTES or not planned else None
         planned.append(_Planned(source, kept, image.pixels.shape, num_bytes, out))

@@ -8,10 +8,14 @@ import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
+from dfm_flax.config_values import parse
 from dfm_flax.errors import UsageError
 from dfm_flax.files import local_path
 from dfm_flax.outputs import Outputs
+
+Number = TypeVar("Number", int, float)
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
@@ -73,24 +77,37 @@ def size(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    value = _parsed(text, 0.0)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 
+def whole(text: str) -> int:
+    """A whole number, which can be written 1e3 too."""
+    return _parsed(text, 0)
+
+
 def count(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number, 1 or more")
     return value
 
 
 def seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a seed, 0 or more")
+    """A seed of JAX's generators, of which higher ones would equal lower ones."""
+    value = whole(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed, from 0 to {2**32 - 1}")
     return value
+
+
+def _parsed(text: str, default: Number) -> Number:
+    try:
+        return parse(text, default)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def shard(text: str) -> tuple[int, int]:

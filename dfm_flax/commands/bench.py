@@ -17,12 +17,12 @@ measured and where, and speed.png.
 import argparse
 from typing import Any
 
-from dfm_flax.commands.arguments import add_out, outputs
+from dfm_flax.commands.arguments import add_out, outputs, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all but scaling")
-    parser.add_argument("--rounds", type=int, default=15, help="for each case (default: 15)")
+    parser.add_argument("--rounds", type=whole, default=15, help="for each case (default: 15)")
     add_out(parser, "runs/bench", help="a folder")
 
 

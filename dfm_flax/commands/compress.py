@@ -17,7 +17,7 @@ interrupted command goes on where it was. `dfm decompress` decodes the files in 
 import argparse
 import sys
 
-from dfm_flax.commands.arguments import add_out, path, positive
+from dfm_flax.commands.arguments import add_out, count, path, positive, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=positive, metavar="P", help="of the raw image's size, at most"
     )
     parser.add_argument(
-        "--steps", type=int, default=5_000, metavar="N", help="of training (default: 5000)"
+        "--steps", type=count, default=5_000, metavar="N", help="of training (default: 5000)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of training (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of training (default: 0)"
+    )
     parser.add_argument("--workdir", type=path, metavar="DIR", help="keeps checkpoints there")
 
 

@@ -21,7 +21,7 @@ Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir sa
 import argparse
 from collections.abc import Callable
 
-from dfm_flax.commands.arguments import add_out, outputs, path
+from dfm_flax.commands.arguments import add_out, outputs, path, whole
 from dfm_flax.reports.tables import print_table
 
 _SHOWN = 100  # images on a contact sheet
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing = add("show", _show, "load a set, print its facts, draw its first images")
     showing.add_argument("name", metavar="NAME", help="digits, a set of TFDS, or folder:PATH")
     showing.add_argument("--split", default="all", help="all (default), train, test, ...")
-    showing.add_argument("--size", type=int, default=0, help="bring images to SIZE x SIZE pixels")
+    showing.add_argument("--size", type=whole, default=0, help="bring images to SIZE x SIZE pixels")
     add_out(showing, required=False, help=f"its first {_SHOWN} images as a picture")
 
 

@@ -7,13 +7,13 @@ about the mean of all latents, with even steps. --from and --to are places in th
 
 import argparse
 
-from dfm_flax.commands.arguments import add_out, add_workdir, count, outputs, path, size
+from dfm_flax.commands.arguments import add_out, add_workdir, count, outputs, path, size, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
-    parser.add_argument("--from", dest="first", type=int, required=True, metavar="I")
-    parser.add_argument("--to", dest="second", type=int, required=True, metavar="J")
+    parser.add_argument("--from", dest="first", type=whole, required=True, metavar="I")
+    parser.add_argument("--to", dest="second", type=whole, required=True, metavar="J")
     parser.add_argument(
         "--steps", type=count, default=10, metavar="N", help="images, ends included; default: 10"
     )

@@ -1,7 +1,6 @@
 """The machines of a run, one for each image and seed. The run keeps its images."""
 
 import itertools
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,6 @@ from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.outputs import unused_names
 from dfm_flax.runs import Run
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,6 @@ def _read_images(data: ConfigDict) -> list[Image]:
     sources = list_files(data.images)
     for source, name in zip(sources, unused_names(map(image_name, sources)), strict=True):
         image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", source)
         # As a resumed run will see them: resizing leaves values between the levels.
         images.append(_from_integers(name, _to_integers(image)))
     gray = [image.name for image in images if image.pixels.shape[-1] == 1]
