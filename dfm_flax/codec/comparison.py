@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from tqdm import tqdm
 from dfm_flax.baselines.codecs import Coded, codecs
 from dfm_flax.codec import container
 from dfm_flax.codec.rounding import decoded
-from dfm_flax.data.image_files import list_files
 from dfm_flax.data.images import Image, read_image
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.metrics.rate_distortion import Point
 
@@ -58,14 +57,18 @@ class Comparison:
 
 
 def compare(
-    sources: Sequence[str], folders: Sequence[Path], coin: Path | None = None
+    files: Sequence[str],
+    folders: Sequence[Path],
+    coin: Path | None = None,
+    failed: Callable[[DfmError], None] | None = None,
 ) -> list[Comparison]:
     """Measures `.dfm` files and other codecs, on each image.
 
     Args:
-      sources: the original images, see `data.image_files.list_files`.
+      files: the original images, see `data.image_files.list_files`.
       folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate.
       coin: a file of `benchmarks.coin`, whose networks of these images take part.
+      failed: is told the error of an image, which is then left out; None to raise it.
 
     Raises:
       UsageError: an image or file cannot be read, an image has no file in any folder, or a
@@ -73,13 +76,19 @@ def compare(
     """
     others = codecs()
     networks = _read_networks(coin) if coin else []
-    files = list_files(list(sources))
     compared = []
     with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
         for source in files:
-            image = read_image(source)
+            try:
+                image = read_image(source)
+                ours = _ours(image, folders)
+            except UsageError as error:
+                if failed is None:
+                    raise
+                failed(error)
+                continue
             comparison = Comparison(image.name, image.pixels)
-            _add(comparison, OURS, _ours(image, folders), largest=None)
+            _add(comparison, OURS, ours, largest=None)
             bar.update()
             size = comparison.shown[OURS].point.bpp
             for name, codec in others.items():

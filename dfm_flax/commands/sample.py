@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
-    outs = claim_images(outputs(options), options.num)
+    outs = claim_images(outputs(options, filter(None, [options.pretrained])), options.num)
     how = {"prior": options.prior, "seed": options.seed, "size": options.size}
     if options.pretrained:
         from dfm_flax.generation.pretrained import load_pretrained

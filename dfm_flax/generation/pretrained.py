@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, local_path
 from dfm_flax.generation.generator import Generator, ImageShape, make_generator
 from dfm_flax.generation.prior import Prior, find_prior
 from dfm_flax.generation.sampler import Sampler
@@ -94,7 +94,7 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
     Raises:
       UsageError: there is none, or the file is damaged or no generator's.
     """
-    file = Path(name) if str(name).endswith(SUFFIX) else SHIPPED / f"{name}{SUFFIX}"
+    file = local_path(name) if str(name).endswith(SUFFIX) else SHIPPED / f"{name}{SUFFIX}"
     if not file.is_file():
         shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))) or "none"
         raise UsageError(

@@ -43,6 +43,7 @@ CASES = {
     "compress": (["a.png", "--steps=5", "--bpp=2"], ("a.dfm", "a.dfm")),
     "data show": (["digits"], ("digits.png", "digits.png")),
     "decompress": (["in.dfm"], ("in.png", "in.png")),
+    "export": (["--workdir=none"], ("g.npz", "g.npz")),
     "interpolate": (["--workdir=none", "--from=0", "--to=1"], ("way.png", "way.png")),
     "reconstruct": (["--workdir=run"], ("out", "out/a_seed0_8x8.png")),
     "report": (["a.png", "--dfm=coded"], ("r.html", "r.html")),
@@ -379,3 +380,20 @@ def test_inspect_goes_on_after_a_damaged_file(place, capsys):
     output = capsys.readouterr()
     assert output.err.splitlines() == ["dfm: cannot read coded/b.dfm: it is no .dfm file"]
     assert [line.split()[0] for line in output.out.splitlines()] == ["file", "coded/a.dfm"]
+
+
+# report
+
+
+@pytest.mark.slow
+def test_a_report_leaves_out_what_has_no_file(place, quantized, capsys):
+    save("ph/a.png", 20, 30, 3)
+    save("ph/b.png", 20, 30, 3)
+    Path("ph/cut.png").write_bytes(Path("ph/a.png").read_bytes()[:300])
+    Path("coded/a.dfm").write_bytes(Path("in.dfm").read_bytes())
+    assert main(["report", "ph", "--dfm=coded", "-o", "r.html"]) == 1
+    output = capsys.readouterr()
+    first, second = [line for line in output.err.splitlines() if line.startswith("dfm: ")]
+    assert first == "dfm: no b.dfm in coded"
+    assert "cannot read image ph/cut.png" in second
+    assert output.out.splitlines()[-1] == "r.html"
