@@ -187,7 +187,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         from dfm_flax.version import __version__
 
-        parser.exit(message=f"dfm {__version__}\n")
+        print(f"dfm {__version__}")
+        parser.exit()
 
 
 def _make_parser(
