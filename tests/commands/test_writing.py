@@ -178,6 +178,20 @@ def test_run_folders_are_local_and_a_tilde_is_the_home_folder(name, monkeypatch)
         action.type("gs://bucket/runs")
 
 
+def test_a_tilde_where_the_shell_leaves_it(place, capsys, monkeypatch):
+    """After --config= and the like."""
+    monkeypatch.setenv("HOME", str(place))
+    Path("c.py").write_text(
+        "from dfm_flax import load_config\ndef get_config(): return load_config('compress')\n"
+    )
+    assert main(["train", "--config=~/c.py", "--show"]) == 0
+    assert "config.task" in capsys.readouterr().out
+    assert main(["data", "list", "--data-dir=~/sets"]) == 0
+    assert "no sets here" in capsys.readouterr().out
+    assert main(["data", "import", "mnist", "~/originals"]) == 2
+    assert f"{place}/originals" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "file"),
     [
