@@ -170,7 +170,7 @@ class Checkpoints:
             self._manager.reload()
 
 
-def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
+def restore_parts(folder: Path, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Some fields of the state in the newest checkpoint of a run, and its step.
 
     Nothing else is read, and nothing is changed: the run may be training meanwhile.
@@ -191,7 +191,9 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
     raise UsageError(f"{folder}: no checkpoint yet; train first")
 
 
-def _restore_parts(manager: ocp.CheckpointManager, checkpoint: Path, template: dict) -> dict:
+def _restore_parts(
+    manager: ocp.CheckpointManager, checkpoint: Path, template: dict[str, Any]
+) -> dict[str, Any]:
     try:
         check_model(checkpoint, template, partial=True)
         restored = manager.restore(
@@ -256,7 +258,7 @@ def named_leaves(tree: Any) -> dict[str, Any]:
     }
 
 
-def digest(state: Any, history: Sequence = ()) -> str:
+def digest(state: Any, history: History | Sequence[Any] = ()) -> str:
     """SHA-256 over the names, dtypes, shapes and bytes of all leaves, and over the curve."""
     sha = hashlib.sha256(json.dumps(history).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
