@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 from ml_collections import ConfigDict
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError, one_line
@@ -25,7 +26,7 @@ from dfm_flax.training.table import LatentTable
 
 log = logging.getLogger(__name__)
 
-Images = NDArray[np.float32]  # [B, H, W, C] in [0, 1]
+Images = Float32[np.ndarray, "batch height width channels"]  # in [0, 1]
 Size = tuple[int, int]  # (height, width) in pixels
 
 
@@ -119,8 +120,10 @@ class TrainedGenerator:
         """The model's images for training images, from the latents that training gave them."""
         return self.decode(self.latents[np.asarray(index)])
 
-    def decode(self, latents: NDArray[np.floating], size: Size | None = None) -> Images:
-        """The images of latents [B, L]."""
+    def decode(
+        self, latents: Float[np.ndarray, "batch latent"], size: Size | None = None
+    ) -> Images:
+        """The images of latents."""
         height, width = size or (self.shape.height, self.shape.width)
         # Twice: in pieces as they are drawn, and put together.
         num_bytes = 2 * 4 * len(latents) * height * width * self.shape.channels
@@ -152,8 +155,8 @@ class TrainedGenerator:
         return prior
 
     @functools.cached_property
-    def latents(self) -> NDArray[np.float32]:
-        """Latents of all training images [N, L]: read from the table, or encoded."""
+    def latents(self) -> Float32[np.ndarray, "images latent"]:
+        """Latents of all training images: read from the table, or encoded."""
         optimizer = make_table_optimizer(self.config)
         if optimizer is None:
             return encode(self.model, self.params, self.images)
@@ -163,8 +166,8 @@ class TrainedGenerator:
         return optimizer.latents(LatentTable(**parts["table"]), parts["step"], self.num_images)
 
     @functools.cached_property
-    def images(self) -> NDArray[np.uint8]:
-        """The images that the run was trained on [N, H, W, C].
+    def images(self) -> UInt8[np.ndarray, "images height width channels"]:
+        """The images that the run was trained on.
 
         Raises:
           UsageError: the data set is not there, or has changed.
