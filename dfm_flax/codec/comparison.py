@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from dfm_flax.baselines.codecs import Coded, codecs
@@ -33,9 +34,9 @@ COIN_ON_KODAK = (
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture [H, W, C] in [0, 1] to be looked at, and what it cost."""
+    """A picture in [0, 1] to be looked at, and what it cost."""
 
-    pixels: np.ndarray
+    pixels: Float[np.ndarray, "height width channels"]
     point: Point
 
 
@@ -51,7 +52,7 @@ class Comparison:
     """
 
     name: str
-    original: np.ndarray
+    original: Float[np.ndarray, "height width channels"]
     points: dict[str, list[Point]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
 

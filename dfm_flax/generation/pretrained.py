@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Shaped
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
@@ -121,7 +121,7 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
         raise UsageError(f"{file}: cannot be read as a generator: {one_line(error)}") from error
 
 
-def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+def digest(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> str:
     """SHA-256 of the names and contents of arrays."""
     sha = hashlib.sha256()
     for name in sorted(arrays):
