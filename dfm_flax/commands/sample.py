@@ -22,6 +22,7 @@ from dfm_flax.commands.arguments import (
     seed,
     size,
 )
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,5 +49,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.workdir, options.num, prior=options.prior, seed=options.seed, size=options.size
     )
     write_images(outs, images)
-    print(path(options.out))
+    print(printable(path(options.out)))
     return 0
