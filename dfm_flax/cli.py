@@ -17,6 +17,7 @@ from dfm_flax.commands import (
     data,
     decompress,
     evaluate,
+    export,
     inspect,
     interpolate,
     reconstruct,
@@ -42,6 +43,7 @@ _COMMANDS = (
     report,
     sample,
     interpolate,
+    export,
     evaluate,
     data,
     bench,
@@ -163,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _make_parser(
         argparse.ArgumentParser, prog="dfm", description=_DESCRIPTION, epilog=_EXAMPLES
     )
+    parser.add_argument("--version", action=_Version, help="print the version and stop")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
@@ -180,6 +183,19 @@ def _parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(made)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks for the version only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        from dfm_flax.version import __version__
+
+        print(f"dfm {__version__}")
+        parser.exit()
 
 
 def _make_parser(

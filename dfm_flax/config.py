@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.config_values import as_type_of, describe, parse, same_type
 from dfm_flax.errors import UsageError, one_line
+from dfm_flax.files import local_path
 
 # Where settings have gone, and values of some of them.
 RENAMED: dict[str, tuple[str, ...]] = {
@@ -216,7 +217,7 @@ def _find(source: str) -> tuple[str, Path, list[str]]:
     match = re.fullmatch(r"(.*?\.py):(.*)", source, re.DOTALL)
     file, *arguments = match.groups() if match else [source]
     if file.endswith(".py"):
-        path = Path(file)
+        path = local_path(file)
         if not path.is_file():
             near = path.stem in shipped_configs()
             hint = f"; the one that ships is called {path.stem}" if near else ""

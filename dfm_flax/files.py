@@ -39,11 +39,21 @@ def check_writable(path: Path) -> None:
     file systems that are read-only.
     """
     try:
-        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        _is_there(path)
+        folder = next(parent for parent in path.absolute().parents if _is_there(parent))
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; an OSError where there can be none."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from tqdm import tqdm
 from dfm_flax.baselines.codecs import Coded, codecs
 from dfm_flax.codec import container
 from dfm_flax.codec.rounding import decoded
-from dfm_flax.data.image_files import image_name, list_files
+from dfm_flax.data.image_files import image_name
 from dfm_flax.data.images import SAMPLE_PREFIX, Image, read_image
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.metrics.rate_distortion import Point
 
@@ -58,15 +58,19 @@ class Comparison:
 
 
 def compare(
-    sources: Sequence[str], folders: Sequence[Path], coin: Path | None = None
+    files: Sequence[str],
+    folders: Sequence[Path],
+    coin: Path | None = None,
+    failed: Callable[[DfmError], None] | None = None,
 ) -> list[Comparison]:
     """Measures `.dfm` files and other codecs, on each image.
 
     Args:
-      sources: the original images, see `data.image_files.list_files`.
+      files: the original images, see `data.image_files.list_files`.
       folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate. Of
         images of one name in different formats, NAME.SUFFIX.dfm is the file.
       coin: a file of `benchmarks.coin`, whose networks of these images take part.
+      failed: is told the error of an image, which is then left out; None to raise it.
 
     Raises:
       UsageError: an image or file cannot be read, an image has no file in any folder, a file
@@ -74,14 +78,20 @@ def compare(
     """
     others = codecs()
     networks = _read_networks(coin) if coin else []
-    files = list_files(list(sources))
     pairs = _paired(files, folders)
     compared = []
     with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
         for source in files:
-            image = read_image(source)
+            try:
+                image = read_image(source)
+                ours = _ours(image, pairs[source], folders)
+            except UsageError as error:
+                if failed is None:
+                    raise
+                failed(error)
+                continue
             comparison = Comparison(image.name, image.pixels)
-            _add(comparison, OURS, _ours(image, pairs[source]), largest=None)
+            _add(comparison, OURS, ours, largest=None)
             bar.update()
             size = comparison.shown[OURS].point.bpp
             for name, codec in others.items():
@@ -117,8 +127,6 @@ def _paired(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, list[P
             for folder in folders
         ]
         pairs[source] = [file for file in found if file is not None]
-        if not pairs[source]:
-            raise UsageError(f"no {names[-1]} in {', '.join(map(str, folders))}")
         for file in dict.fromkeys(pairs[source]):
             if file in owners:
                 raise UsageError(
@@ -130,7 +138,10 @@ def _paired(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, list[P
     return pairs
 
 
-def _ours(image: Image, files: Sequence[Path]) -> list[Coded]:
+def _ours(image: Image, files: Sequence[Path], folders: Sequence[Path]) -> list[Coded]:
+    if not files:
+        searched = ", ".join(map(str, folders))
+        raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
     coded = []
     for file in files:
         decoded_image = decoded(container.read(file))

@@ -81,7 +81,7 @@ def list_files(
             files.append(str(source))
             continue
         path = local_path(source)
-        if path.is_dir():
+        if os.path.isdir(path):
             files += map(str, _in_folder(path, suffixes or image_suffixes(), kind))
         elif _is_pipe(path):
             raise UsageError(f"{path}: a named pipe, and no file")

@@ -18,6 +18,7 @@ from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
 from dfm_flax.data.tfds import NOTE_FILE, is_importable, open_builder
 from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.files import check_writable
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
     folder = Path(builder.data_dir)
     if folder.exists():
         raise UsageError(f"{folder} exists already; remove it to import {name} again")
+    check_writable(folder)
     originals = _read_for(name, source, features)
     note = {"source": source.name, "kind": originals.kind, "lossy": originals.is_lossy}
     total = sum(len(labels) for _, labels in originals.splits.values())

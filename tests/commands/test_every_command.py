@@ -42,6 +42,9 @@ def enough(parser):
             arguments += [choice, *enough(inner)]
         elif action.required:
             arguments += [*action.option_strings[:1], "1"]
+    for group in parser._mutually_exclusive_groups:
+        if group.required:
+            arguments += [*group._group_actions[0].option_strings[:1], "1"]
     return arguments
 
 
