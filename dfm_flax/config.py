@@ -100,7 +100,7 @@ def override(config: ConfigDict, assignments: Iterable[str]) -> None:
         if not equals:
             raise UsageError(f"--config.{key}: give a value, --config.{key}=VALUE")
         try:
-            value = parse(text, known[key])
+            value = parse(text, _example(config, key, known[key]))
         except ValueError as error:
             raise UsageError(f"--config.{key}: {error}") from None
         config.update_from_flattened_dict({key: value})
@@ -195,6 +195,21 @@ def difference(ours: ConfigDict, theirs: ConfigDict) -> list[str]:
         for key in {**a, **b}
         if key not in a or key not in b or a[key] != b[key]
     ]
+
+
+def _example(config: ConfigDict, key: str, value: Any) -> Any:
+    """A value of the type that an entry has; for a placeholder, which has none yet, any of it."""
+    if value is not None:
+        return value
+    *sections, name = key.split(".")
+    for section in sections:
+        config = config[section]
+    try:
+        reference = config.get_ref(name)
+    except ValueError:  # no placeholder but None itself, which may become anything
+        return None
+    examples: dict[type, Any] = {int: 0, float: 0.0, str: "", bool: False, tuple: ()}
+    return examples.get(reference.get_type())
 
 
 def _find(source: str) -> tuple[str, Path, list[str]]:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dfm_flax.codec.train import train
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.files import check_writable
+from dfm_flax.files import check_writable, temporary_folder
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.training.loop import Interrupted
@@ -145,7 +144,7 @@ def encode(
       DfmError: training diverged or was interrupted.
     """
     tell = failed or _raise
-    with tempfile.TemporaryDirectory() as temporary:
+    with temporary_folder() as temporary:
         folder = Path(workdir or temporary)
         check_writable(folder / "checkpoints")
         planned = _planned(sources, outs, goal, tell)

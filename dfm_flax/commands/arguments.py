@@ -24,6 +24,16 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """For commands that read images; `cli` lets them be so large."""
+    parser.add_argument(
+        "--max-pixels",
+        type=count,
+        metavar="N",
+        help="of an image that is read, which takes 48 bytes a pixel (default: 89478485)",
+    )
+
+
 def add_out(
     parser: argparse.ArgumentParser,
     default: str | None = None,

@@ -14,7 +14,8 @@ The files are those of `dfm compress`, a folder for each rate; curves need four:
 
 import argparse
 
-from dfm_flax.commands.arguments import add_out, outputs, path
+from dfm_flax.commands.arguments import add_max_pixels, add_out, outputs, path
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coin", type=path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
     )
     add_out(parser, "report.html", help="an HTML file")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -49,5 +51,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if against_coin:
         print("the rate of the .dfm files at COIN's PSNR")
         print_table(against_coin)
-    print(out)
+    print(printable(out))
     return failures.exit_code

@@ -31,8 +31,9 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 
 import argparse
 
-from dfm_flax.commands.arguments import path, whole
+from dfm_flax.commands.arguments import add_max_pixels, path, whole
 from dfm_flax.reports.tables import print_table
+from dfm_flax.terminal import printable
 
 TAKES_OVERRIDES = True
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", type=whole, default=0, metavar="N", help="profile N steps, for TensorBoard"
     )
     parser.add_argument("--show", action="store_true", help="print the settings and stop")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -73,5 +75,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with cluster.joined(options.coordinator, options.num_processes, options.process_id):
         if results := task.train(config, options.workdir, options.profile):
             print_table(task.table(results))
-            print(task.after(options.workdir))
+            print(printable(task.after(options.workdir)))
     return 0

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
 from dfm_flax.data.tfds import NOTE_FILE, is_importable, open_builder
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.files import check_writable
+from dfm_flax.files import check_writable, temporary_folder
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def _write(builder: Any, tfds: Any) -> None:
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     tfds.disable_progress_bar()
     try:
-        with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
+        with temporary_folder() as unused, contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=unused, download_config=config)
     except OSError:
         raise
