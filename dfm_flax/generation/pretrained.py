@@ -73,7 +73,7 @@ def export(
       UsageError: there is no such prior, or the file cannot be written.
     """
     arrays: dict[str, Any] = {
-        "config": np.array(configs.to_json(generator.config)),
+        "config": np.array(configs.to_json(_without_places(generator.config))),
         "shape": np.array(
             [generator.shape.height, generator.shape.width, generator.shape.channels]
         ),
@@ -86,6 +86,13 @@ def export(
             arrays[f"{_PRIOR}/{generator.prior_name(name)}/{key}"] = np.asarray(array)
     with atomic_path(file) as path:
         np.savez_compressed(path, version=_VERSION, digest=digest(arrays), **arrays)
+
+
+def _without_places(config: ConfigDict) -> ConfigDict:
+    """The config without where the data were on the machine that trained it."""
+    copy = configs.from_json(configs.to_json(config))
+    copy.data.data_dir = ""
+    return copy
 
 
 def load_pretrained(name: str | Path) -> PretrainedGenerator:
