@@ -378,6 +378,18 @@ def test_many_large_images_are_not_kept(place, untrained, monkeypatch, capsys):
     assert untrained == [["a", "b"], ["c", "d"]]
 
 
+def test_a_rate_that_cannot_be_had_is_told_before_training_of_each_image(place, untrained, capsys):
+    names = [f"ph/{name}.png" for name in "abc"]
+    for name in names:
+        save(name, 48, 64, 3)
+    assert main(["compress", *names, "-o", "out", "--bpp=0.001"]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dfm: ")]
+    assert len(lines) == 3
+    assert all("ask for at least" in line for line in lines)
+    assert untrained == []
+    assert not Path("out").exists()
+
+
 def test_an_unwritable_workdir_is_told_before_an_image_is_read(place, untrained, capsys):
     Path("file").write_text("")
     assert main(["compress", "none.png", "-o", "a.dfm", "--workdir=file/w"]) == 2
