@@ -80,7 +80,8 @@ curves, learning rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130
-(Ctrl-C) or 75 (SIGTERM): what was trained is saved, and the same command goes on
+(Ctrl-C) or 75 (SIGTERM): what was trained is saved, and the same command goes on. An error is
+one line; with DFM_TRACEBACK=1 it comes with all of Python's
 """
 
 

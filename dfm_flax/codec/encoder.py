@@ -14,6 +14,7 @@ from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
 from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.codec.rounding import Rounding, decoded
 from dfm_flax.codec.train import train
+from dfm_flax.config_values import check_seed
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
@@ -143,6 +144,7 @@ def encode(
       UsageError: an image cannot be read, or is too small for the goal.
       DfmError: training diverged or was interrupted.
     """
+    check_seed(seed)
     tell = failed or _raise
     with temporary_folder() as temporary:
         folder = Path(workdir or temporary)

@@ -10,10 +10,11 @@ the settings and stops. The run keeps its config and its input: going on with ot
 refused.
 
 input: config.data.images takes files of any format that Pillow reads (gray, RGB, palette,
-  16-bit; EXIF rotation is applied, transparency is shown over white), folders, for all images
-  in them, and sample:NAME for the images that ship with scikit-image. resize=N makes the
-  shorter side N pixels, then crop=HEIGHT,WIDTH cuts the center; resize=0 and crop=() keep the
-  image as it is. One machine is trained for each image and each seed, all side by side.
+  16-bit; ICC profiles and EXIF rotation are applied, transparency is shown over white), folders,
+  for all images in them, and sample:NAME for the images that ship with scikit-image. Names with
+  commas are written as JSON, '["a,b.png"]'. resize=N makes the shorter side N pixels, then
+  crop=HEIGHT,WIDTH cuts the center; resize=0 and crop=() keep the image as it is. One machine is
+  trained for each image and each seed, all side by side.
 
 output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
   reconstructions/*.png, and figures/*.png with original, reconstruction, error and curve.

@@ -91,7 +91,7 @@ def test_seeds_out_of_range_are_refused(capsys, command, seed):
     with pytest.raises(SystemExit) as stop:
         cli.main([*command, "--out=x", f"--seed={seed}"])
     assert stop.value.code == 2
-    assert f"{seed} is not a seed, from 0 to 4294967295" in capsys.readouterr().err
+    assert f"seed {seed}: a seed is from 0 to 4294967295" in capsys.readouterr().err
 
 
 def test_a_large_image_is_allowed_by_an_option_that_says_what_it_takes(
