@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxtyping import PRNGKeyArray, UInt32
+from jaxtyping import UInt32
 
 from dfm_flax.typing import AnyArray
 
@@ -41,7 +41,7 @@ class TrainState:
     @classmethod
     def create(
         cls,
-        rng: PRNGKeyArray,
+        rng: UInt32[AnyArray, "*machines 2"],
         params: Any,
         optimizer: optax.GradientTransformation,
         *,
