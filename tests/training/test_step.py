@@ -1,4 +1,4 @@
-"""Runs in one process with the devices it finds; tests/test_devices.py repeats it on 2 and 4."""
+"""Runs in one process with the devices it finds; tests/test_devices.py repeats it on more."""
 
 import flax.struct
 import jax
@@ -122,6 +122,34 @@ def test_each_device_works_on_its_part_of_the_batch():
     parts = jax.pmap(lambda _, batch: shard(batch), axis_name=DEVICES, in_axes=(0, None))
     batch = np.arange(8 * devices)
     np.testing.assert_array_equal(parts(np.arange(devices), batch), batch.reshape(devices, 8))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 4])
+def test_shards_are_the_parts_of_a_batch_in_order(devices):
+    """Of as many devices as there may be, with an axis of vmap in place of them."""
+    batch = np.arange(24).reshape(12, 2)
+    parts = jax.vmap(lambda _: shard(jnp.asarray(batch)), axis_name=DEVICES)(np.arange(devices))
+    np.testing.assert_array_equal(parts, batch.reshape(devices, -1, 2))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 4])
+def test_a_step_on_many_devices_is_that_on_one(devices):
+    """Likewise: each of them ends with the parameters of the whole batch's gradient."""
+    rows = data()[0]
+    state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]) if leaf.ndim else leaf, initial())
+    step = make_step(quadratic_loss, OPTIMIZER)
+    trained, metrics = jax.vmap(lambda _: step(state, Rows(jnp.asarray(rows))), axis_name=DEVICES)(
+        np.arange(devices)
+    )
+    index = jax.random.randint(jax.random.fold_in(state.rng, 0), (BATCH,), 0, len(rows))
+    loss, gradients = jax.value_and_grad(lambda p: jnp.mean((p["w"] - rows[index]) ** 2))(
+        state.params
+    )
+    updates, _ = OPTIMIZER.update(gradients, state.opt_state, state.params)
+    expected = optax.apply_updates(state.params, updates)["w"]
+    for device in range(devices):
+        np.testing.assert_allclose(trained.params["w"][device], expected, rtol=1e-5)
+        np.testing.assert_allclose(metrics["loss"][device], loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
