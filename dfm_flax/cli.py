@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from inspect import getdoc
 from typing import Any
@@ -16,6 +17,7 @@ from dfm_flax.commands import (
     data,
     decompress,
     evaluate,
+    export,
     inspect,
     interpolate,
     reconstruct,
@@ -26,6 +28,9 @@ from dfm_flax.commands import (
 )
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
+from dfm_flax.terminal import Output, outputs, printable
+
+_TRACEBACK = "DFM_TRACEBACK"  # an environment variable: where errors are raised and not told
 
 _COMMANDS = (
     train,
@@ -38,6 +43,7 @@ _COMMANDS = (
     report,
     sample,
     interpolate,
+    export,
     evaluate,
     data,
     bench,
@@ -85,48 +91,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         exit_on_interrupt()
-    try:
+    os.environ["MPLBACKEND"] = "agg"  # pictures are written, whatever a notebook shows them by
+    with outputs() as (out, err):
         try:
-            return _run(arguments)
-        finally:
-            print(end="", flush=True)
-    except BrokenPipeError:  # the reader has seen enough, as in `dfm --help | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = _run(arguments)
+        except SystemExit as stop:  # of argparse
+            stop.code = _ended(int(stop.code or 0), out, err)
+            raise
+        return _ended(code, out, err)
+
+
+def _ended(code: int, out: Output, err: Output) -> int:
+    """The exit code of a command that ends with `code`, if all that it printed could be."""
+    out.flush()
+    if code or out.failure is None:
+        return code
+    if isinstance(out.failure, BrokenPipeError):  # the reader has seen enough, as `| head -1`
         return 128 + signal.SIGPIPE
+    print(f"dfm: standard output: {out.failure.strerror}", file=err)
+    return 1
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    overrides = [text.removeprefix("--config.") for text in rest if text.startswith("--config.")]
-    unknown = [text for text in rest if not text.startswith("--config.")]
-    no_value = [text for text in overrides if "=" not in text]
-    if no_value and options.takes_overrides:
-        options.parser.error(f"write --config.{no_value[0]}=VALUE, with =")
-    if unknown or (overrides and not options.takes_overrides):
-        options.parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
-    _configure_logging()
-    sys.path.append("")  # the current folder, for what a config names by import path
     try:
+        parser = _parser()
+        options, rest = parser.parse_known_args(arguments)
+        overrides = [
+            text.removeprefix("--config.") for text in rest if text.startswith("--config.")
+        ]
+        unknown = [text for text in rest if not text.startswith("--config.")]
+        no_value = [text for text in overrides if "=" not in text]
+        if no_value and options.takes_overrides:
+            options.parser.error(f"write --config.{no_value[0]}=VALUE, with =")
+        if unknown or (overrides and not options.takes_overrides):
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
+        _configure_logging()
+        sys.path.append("")  # the current folder, for what a config names by import path
         return options.run(options, overrides)
-    except DfmError as error:
-        message, code = str(error), error.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # disk full, a file taken away while we run
-        message, code = f"{error.filename or 'input/output'}: {error.strerror or error}", 1
     except Exception as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+        if os.environ.get(_TRACEBACK):
             raise
-        message, code = f"not enough memory: {one_line(error)[:200]}", 1
-    print(f"dfm: {message}", file=sys.stderr)
-    return code
+        print(f"dfm: {printable(_message(error))}", file=sys.stderr)
+        return error.exit_code if isinstance(error, DfmError) else 1
+
+
+def _message(error: Exception) -> str:
+    """What is said of an error: all that input or environment can cause is a line."""
+    if isinstance(error, DfmError):
+        return str(error)
+    text = one_line(error)
+    if isinstance(error, OSError):  # disk full, a file taken away while we run
+        return f"{error.filename or 'input/output'}: {error.strerror or text}"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return f"not enough memory: {text[:200]}"
+    if "initialize backend" in text:  # of JAX, at its first use
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        return f"JAX_PLATFORMS={platforms}: {text[:200]}; unset it to use what there is, or =cpu"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__}: {text[:300]} ({place.filename}:{place.lineno}); "
+        f"not foreseen: {_TRACEBACK}=1 tells how it came to this"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _make_parser(
         argparse.ArgumentParser, prog="dfm", description=_DESCRIPTION, epilog=_EXAMPLES
     )
+    parser.add_argument("--version", action=_Version, help="print the version and stop")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
@@ -146,6 +178,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Version(argparse.Action):
+    """Looks for the version only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        from dfm_flax.version import __version__
+
+        parser.exit(message=f"dfm {__version__}\n")
+
+
 def _make_parser(
     make: Callable[..., argparse.ArgumentParser], *args: Any, **kwargs: Any
 ) -> argparse.ArgumentParser:
@@ -162,7 +206,9 @@ def _configure_logging() -> None:
             from tqdm import tqdm
 
             record.exc_info = None  # an error that matters is raised as well
-            tqdm.write(self.format(record), file=sys.stderr)
+            text = self.format(record)
+            ours = record.name.startswith("dfm_flax")
+            tqdm.write(printable(text) if ours else text, file=sys.stderr)
 
     def wanted(record: logging.LogRecord) -> bool:
         # Orbax and clu both log through absl; Orbax tells each of its steps.

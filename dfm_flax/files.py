@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,46 @@ from dfm_flax.errors import DfmError, UsageError
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of the disk, not of the user
 
 _unfinished: set[Path] = set()  # temporary files of the blocks under way
+
+
+def local_path(path: str | Path) -> Path:
+    """The path that a user wrote, with ~ at its start in place of the home folder.
+
+    A shell expands `~/x` but not `--out=~/x`. A name that only begins with a tilde stays.
+
+    Raises:
+      UsageError: it is an address such as gs://bucket/runs, or empty.
+    """
+    text = os.fspath(path)
+    if re.match(r"\w+:/", text) and not Path(text).parent.exists():
+        raise UsageError(f"{text}: only local folders and files; mount it, or copy it from there")
+    if not text:
+        raise UsageError("an empty path: name a file or a folder")
+    return Path(os.path.expanduser(text))
+
+
+def check_writable(path: Path) -> None:
+    """Raises UsageError unless a file can be written as `path`, whose folders may be missing.
+
+    By a file without a name in the nearest folder that is there: permissions do not tell of
+    file systems that are read-only.
+    """
+    try:
+        _is_there(path)
+        folder = next(parent for parent in path.absolute().parents if _is_there(parent))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; an OSError where there can be none."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

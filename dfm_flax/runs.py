@@ -13,11 +13,18 @@ from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, check_writable, local_path
 
 log = logging.getLogger(__name__)
 
+_LOCK = ".lock"  # in the folder of every run
+
 RUN_VERSION = 2  # of what is in a run's folder; dfm_flax 0.1 wrote none
+
+# What tasks and evaluation write beside config.json: where a user has files of these names no run
+# starts.
+_FILES = ("images.npz", "data.json", "results.json", "evaluation.json")
+_FOLDERS = ("reconstructions", "figures", "priors")
 
 
 class Busy(UsageError):
@@ -33,7 +40,7 @@ class Run:
     """
 
     def __init__(self, workdir: str | Path):
-        self.folder = Path(workdir)
+        self.folder = local_path(workdir)
 
     @property
     def config_file(self) -> Path:
@@ -67,6 +74,29 @@ class Run:
                 "use the same settings to go on, or another --workdir"
             )
 
+    def check_place(self) -> None:
+        """Checks, before any work, that a run can be in this folder.
+
+        Raises:
+          UsageError: it cannot be written, or has files of a user's that a run would replace.
+        """
+        lock = self.folder / _LOCK
+        try:
+            check_writable(lock)
+        except UsageError as error:
+            reason = error.__cause__
+            raise UsageError(
+                f"--workdir {self.folder}: cannot write there: {getattr(reason, 'strerror', error)}"
+            ) from error
+        if self.started or lock.exists():
+            return
+        found = [name for name in _FILES + _FOLDERS if (self.folder / name).exists()]
+        if found:
+            raise UsageError(
+                f"--workdir {self.folder}: no run is here, but {found[0]}, which a run would "
+                "replace; use another --workdir"
+            )
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Makes the folder and keeps other processes from training in it, as long as we live.
@@ -75,9 +105,10 @@ class Run:
           Busy: another process trains there.
           UsageError: the folder cannot be written.
         """
+        self.check_place()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / ".lock").open("w")
+            file = (self.folder / _LOCK).open("w")
         except OSError as error:
             raise UsageError(
                 f"--workdir {self.folder}: cannot write there: {error.strerror}"
@@ -99,7 +130,7 @@ class Run:
 
     def busy(self) -> bool:
         """Whether another process trains here."""
-        if self.folder.is_dir():
+        if (self.folder / _LOCK).exists():
             try:
                 with self.lock():
                     pass

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError
+from dfm_flax.outputs import Outputs
 from dfm_flax.registry import Registry, import_path
 
 
@@ -76,7 +77,7 @@ class Task(abc.ABC):
     def reconstruct(
         self,
         workdir: str | Path,
-        out: str | Path,
+        outputs: Outputs,
         *,
         scale: float = 1.0,
         size: tuple[int, int] | None = None,
@@ -86,6 +87,7 @@ class Task(abc.ABC):
         """Writes what a run has learned as images.
 
         Args:
+          outputs: where to.
           scale: size relative to the training images, where `size` is not given.
           images: files of images to reconstruct, or, if there are none,
           split: those of the data set that are.

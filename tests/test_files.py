@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.files import atomic_path, remove_unfinished
+from dfm_flax.files import atomic_path, check_writable, local_path, remove_unfinished
 
 
 def test_target_appears_only_at_the_end_with_its_suffix_and_folder(tmp_path):
@@ -89,3 +90,26 @@ def test_unwritable_folder(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UsageError), atomic_path(tmp_path / "x") as temporary:
         temporary.write_text("")
+
+
+def test_a_tilde_is_expanded_only_where_it_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert local_path("~/x") == Path("/home/somebody/x")
+    assert local_path("~") == Path("/home/somebody")
+    assert local_path("~photo.png") == Path("~photo.png")
+    assert local_path("a/~/x") == Path("a/~/x")
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket", "https://host/a.png"])
+def test_addresses_are_no_paths(address):
+    with pytest.raises(UsageError, match="only local folders and files"):
+        local_path(address)
+
+
+def test_a_place_is_found_writable_without_a_trace(tmp_path):
+    check_writable(tmp_path / "a" / "b" / "c.png")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "x", Path("/proc/none/x"), tmp_path / ("n" * 300) / "x"):
+        with pytest.raises(UsageError, match="cannot write"):
+            check_writable(path)

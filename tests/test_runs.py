@@ -107,3 +107,23 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("fcntl.flock", refuse)
     with Run(tmp_path).lock():
         assert "no locks on this file system" in caplog.text
+
+
+def test_no_run_starts_over_files_of_a_user(tmp_path):
+    (tmp_path / "results.json").write_text("mine")
+    for enter in (Run(tmp_path).check_place, Run(tmp_path).lock().__enter__):
+        with pytest.raises(UsageError, match=r"no run is here, but results\.json"):
+            enter()
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_run_that_was_killed_while_it_started_starts_again(tmp_path):
+    """What it had written until then is its own."""
+    with Run(tmp_path / "run").lock():
+        Run(tmp_path / "run").write_json("data.json", {})
+    Run(tmp_path / "run").check_place()
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(Run("~/runs/a").folder) == "/home/somebody/runs/a"

@@ -28,9 +28,11 @@ from dfm_flax.codec import container
 from dfm_flax.codec.encoder import Goal, encode
 from dfm_flax.data.images import read_image
 from dfm_flax.data.positions import Target
+from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.rendering import render
+from dfm_flax.outputs import Outputs
 from dfm_flax.reports.tables import print_table
 from dfm_flax.typing import Params
 
@@ -75,7 +77,7 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
-        (ours,) = encode([source], file, Goal(bpp=bpp / 2), num_steps, seed=seed)
+        (ours,) = encode([source], [file], Goal(bpp=bpp / 2), num_steps, seed=seed)
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, learning_rate, seed)
 
@@ -113,13 +115,18 @@ def main() -> None:
         "--learning-rate", type=float, default=1.5e-3, help="COIN's (default: 1.5e-3)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="JSON")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options = parser.parse_args()
+    try:
+        out = Outputs(options.out, options.overwrite, options.images).one("coin.json", {".json"})
+    except UsageError as error:
+        parser.error(str(error))
     rows: list[dict[str, Any]] = []
     for source in options.images:
         for siren in NETWORKS:
             rows.append(compare(source, siren, options.steps, options.learning_rate, options.seed))
-            with atomic_path(options.out) as path:
+            with atomic_path(out) as path:
                 path.write_text(json.dumps(rows, indent=1) + "\n")
     print_table(rows)
 

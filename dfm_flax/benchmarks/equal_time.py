@@ -33,11 +33,13 @@ from dfm_flax.compression.losses import mse
 from dfm_flax.config import load_config
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.data.positions import Target
+from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
 from dfm_flax.fourier import FourierMachine, num_weights, vector_size, widest
 from dfm_flax.metrics.distortion import psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
+from dfm_flax.outputs import Outputs
 from dfm_flax.training.feed import PixelFeed
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
@@ -240,8 +242,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of training, for each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ablation", action="store_true", help="of the best config's parts")
-    parser.add_argument("--out", type=Path, help="JSON file for all results and curves")
+    parser.add_argument("-o", "--out", metavar="FILE", help="JSON, of all results and curves")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     options = parser.parse_args()
+    out = None
+    try:
+        if options.out:
+            outputs = Outputs(options.out, options.overwrite, options.images)
+            out = outputs.one("equal_time.json", {".json"})
+    except UsageError as error:
+        parser.error(str(error))
     results = []
     for weights in options.weights:
         for source in options.images:
@@ -253,8 +263,8 @@ def main() -> None:
                 for run in runs
             ]
             print(f"{results[-1]['image']}: {'; '.join(cells)}", flush=True)
-            if options.out:
-                with atomic_path(options.out) as path:
+            if out:
+                with atomic_path(out) as path:
                     path.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -10,12 +10,13 @@ import jax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.files import atomic_path
 from dfm_flax.fourier.series import evaluation
 
 
-def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes speed.json and speed.png into `folder`.
+def write(data: Path, figure: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes measured speeds as JSON, and a figure of them.
 
     Args:
       rows: from the cases of `speed`.
@@ -27,9 +28,10 @@ def write(folder: Path, rows: list[dict[str, Any]]) -> None:
         "jax": jax.__version__,
         "evaluation": evaluation(),
     }
-    with atomic_path(folder / "speed.json") as path:
+    with atomic_path(data) as path:
         path.write_text(json.dumps({"where": where, "rows": rows}, indent=1) + "\n")
-    _plot(folder / "speed.png", rows)
+    with told_if_not_drawn(figure):
+        _plot(figure, rows)
 
 
 def _plot(file: Path, rows: list[dict[str, Any]]) -> None:

@@ -156,7 +156,7 @@ def _example(
 def _compare(
     case: str, sizes: Row, contenders: dict[str, Contender], rounds: int, flops: int = 0
 ) -> list[Row]:
-    """Rows of contenders that take turns; with `flops`, of useful work in each call, its rates."""
+    """Rows of contenders that take turns; with `flops`, of useful work a call, its speed."""
     title = f"{case} {' '.join(map(str, sizes.values()))}"
     times = take_turns(contenders | {"matmul": matmul()}, rounds, title=title)
     peak = MATMUL_FLOPS / times["matmul"].median
@@ -169,7 +169,7 @@ def _compare(
         else:
             row["ratio"] = timing.median / times[OURS].median
             if flops:
-                rate = flops / timing.median
-                row |= {"gflops": rate / 1e9, "percent_of_peak": 100 * rate / peak}
+                per_second = flops / timing.median
+                row |= {"gflops": per_second / 1e9, "percent_of_peak": 100 * per_second / peak}
         rows.append(row)
     return rows

@@ -39,7 +39,7 @@ def take_turns(
         jax.block_until_ready(call())
     times: dict[str, list[float]] = {name: [] for name in contenders}
     begin = time.perf_counter()
-    for i in tqdm(range(rounds), desc=title, leave=False, unit="round"):
+    for i in tqdm(range(rounds), desc=title, leave=False, unit="round", disable=None):
         if i >= 3 and time.perf_counter() - begin > seconds:
             break
         # Each round starts with another contender: none always follows the same one.

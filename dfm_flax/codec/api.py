@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dfm_flax.codec import container, decoder
-from dfm_flax.data.images import Image
+from dfm_flax.data.images import SAMPLE_PREFIX, Image
 from dfm_flax.errors import UsageError
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, local_path
 from dfm_flax.models.rendering import Region
 
 _DEFAULT_BPP = 0.3
@@ -88,7 +88,7 @@ def encode(
     source = _one_file(image) if isinstance(image, str | Path) else _as_image(image)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"image{container.SUFFIX}"
-        (entry,) = encoder.encode([source], file, goal, num_steps, workdir, seed)
+        (entry,) = encoder.encode([source], [file], goal, num_steps, workdir, seed)
         known = ("bpp", "psnr", "ms_ssim", "weights", "reached")
         return Encoded(file.read_bytes(), **{name: entry[name] for name in known})
 
@@ -119,9 +119,10 @@ def decode(
 
 
 def _one_file(source: str | Path) -> str:
-    if Path(source).expanduser().is_dir():
+    path = str(source) if str(source).startswith(SAMPLE_PREFIX) else str(local_path(source))
+    if Path(path).is_dir():
         raise UsageError(f"{source}: a folder; give one image")
-    return str(source)
+    return path
 
 
 def _as_image(array: ArrayLike) -> Image:

@@ -8,7 +8,6 @@ import itertools
 import math
 import struct
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -128,21 +127,6 @@ def read(path: str | Path) -> QuantizedImage:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     return from_bytes(data, path)
-
-
-def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """The paths, with the `.dfm` files in a folder, by name, in place of the folder.
-
-    Raises:
-      UsageError: a folder has none.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-        if not inside:
-            raise UsageError(f"{path}: no {SUFFIX} files in this folder")
-        files += inside
-    return files
 
 
 class _Reader:

@@ -15,16 +15,20 @@ from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
 from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.codec.rounding import Rounding, decoded
 from dfm_flax.codec.train import train
-from dfm_flax.data.image_files import file_name, list_files, unused_name
 from dfm_flax.data.images import Image, read_image
-from dfm_flax.errors import UsageError
+from dfm_flax.data.memory import check_fits
+from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.files import check_writable
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.training.loop import Interrupted
 
 log = logging.getLogger(__name__)
 
+_Tell = Callable[[DfmError], None]
+
 _TOGETHER = 8  # images that are trained at once: more take more memory and save no time
+_KEPT_BYTES = 2**29  # of pixels at once, but for those of a single image
 _TRIES = 3  # machines that are trained for a given quality
 _PER_OCTAVE = 1.5  # dB that a file of twice the size gains, about
 _MAX_OCTAVES = 16.0  # that a file may grow from one try to the next
@@ -92,105 +96,181 @@ class _Job:
     out: Path
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A job to come. Of many large images not all are kept until then."""
+
+    source: str | Image
+    kept: Image | None
+    shape: tuple[int, ...]
+    num_bytes: float
+    out: Path
+
+    def job(self) -> _Job:
+        image = self.kept or _read(self.source)
+        if image.pixels.shape != self.shape:
+            raise UsageError(f"image {image.name}: changed while others were compressed")
+        return _Job(image, self.num_bytes, self.out)
+
+
 def encode(
     sources: Sequence[str | Image],
-    out: str | Path,
+    outs: Sequence[Path],
     goal: Goal,
     num_steps: int,
     workdir: str | Path | None = None,
     seed: int = 0,
+    failed: _Tell | None = None,
+    written: Callable[[Path], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Compresses images.
 
+    All are read, one after the other, before the first is trained.
+
     Args:
-      sources: files, folders and samples, see `data.image_files.list_files`; or images.
-      out: a `.dfm` file for one image, or a folder that gets NAME.dfm for each.
+      sources: files and samples, see `data.image_files.list_files`; or images.
+      outs: the `.dfm` file of each.
       num_steps: of training.
       workdir: folder for checkpoints; the same call then goes on after an interruption.
+      failed: is told the error of an image, and the others are done; None to raise it.
+      written: is told each file as soon as it is there.
 
     Returns:
-      One entry an image: image, file, bytes, bpp, psnr (dB), ms_ssim (None for small images)
-      of what the file decodes to, weights, seconds, and whether the goal was reached.
+      One entry for each image that did not fail: image, file, bytes, bpp, psnr (dB), ms_ssim
+      (None for small images) of what the file decodes to, weights, seconds, and whether the goal
+      was reached.
 
     Raises:
       UsageError: an image cannot be read, or is too small for the goal.
       DfmError: training diverged or was interrupted.
     """
-    jobs = _jobs(_listed(sources), Path(out), goal)
+    tell = failed or _raise
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(workdir or temporary)
+        check_writable(folder / "checkpoints")
+        planned = _planned(sources, outs, goal, tell)
         results: dict[Path, dict[str, Any]] = {}
+
+        def done(job: _Job, entry: dict[str, Any]) -> None:
+            results[job.out] = entry
+            if written is not None:
+                written(job.out)
+
         try:
-            for batch in _batches(jobs, num_steps):
-                entries = _encode_batch(batch, goal, num_steps, folder, seed)
-                results |= {job.out: entry for job, entry in zip(batch, entries, strict=True)}
+            for batch in _batches(planned, num_steps):
+                _encode_batch(batch, goal, num_steps, folder, seed, tell, done)
         except Interrupted as error:
             if workdir is None:
-                error.args = ("stopped, and nothing kept: with --workdir it could go on",)
+                error.args = (_stopped(results),)
             raise
-    return [results[job.out] for job in jobs]
+    return [results[each.out] for each in planned if each.out in results]
 
 
-def _listed(sources: Sequence[str | Image]) -> list[str | Image]:
-    """The sources, with the images in a folder in place of the folder."""
-    listed: list[str | Image] = []
-    for source in sources:
-        listed += [source] if isinstance(source, Image) else list_files([source])
-    return listed
+def _raise(error: DfmError) -> None:
+    raise error
 
 
-def _jobs(sources: list[str | Image], out: Path, goal: Goal) -> list[_Job]:
-    single = len(sources) == 1 and out.suffix == container.SUFFIX
-    jobs: list[_Job] = []
-    for source in sources:
-        image = source if isinstance(source, Image) else read_image(source)
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", image.name)
-        name = unused_name(file_name(image.name), {job.out.stem for job in jobs})
-        path = out if single else out / f"{name}{container.SUFFIX}"
-        height, width = image.pixels.shape[:2]
-        if height * width > container.MAX_PIXELS:
-            raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
-        goal.check(image)
-        jobs.append(_Job(image, goal.num_bytes(image), path))
-    return jobs
+def _stopped(results: dict[Path, dict[str, Any]]) -> str:
+    kept = f"{len(results)} file(s) are written" if results else "nothing kept"
+    return f"stopped, and {kept}: with --workdir it could go on"
 
 
-def _batches(jobs: list[_Job], num_steps: int) -> list[list[_Job]]:
-    """Jobs whose machines have one structure, some at a time."""
-    groups: dict[str, list[_Job]] = {}
-    for job in jobs:
+def _planned(
+    sources: Sequence[str | Image], outs: Sequence[Path], goal: Goal, tell: _Tell
+) -> list[_Planned]:
+    """Those of the images that can be read and have a file of that goal."""
+    planned: list[_Planned] = []
+    kept_bytes = 0
+    for source, out in zip(sources, outs, strict=True):
         try:
-            made = plan(job.num_bytes, job.image.pixels.shape[-1], num_steps)
+            image = _read(source)
+            goal.check(image)
+            num_bytes = goal.num_bytes(image)
         except UsageError as error:
-            raise UsageError(f"image {job.image.name}: {error}") from error
-        groups.setdefault(f"{made.model} {job.image.pixels.shape[-1]}", []).append(job)
-    return [
-        group[first : first + _TOGETHER]
-        for group in groups.values()
-        for first in range(0, len(group), _TOGETHER)
-    ]
+            tell(error)
+            continue
+        kept_bytes += image.pixels.nbytes
+        kept = image if kept_bytes <= _KEPT_BYTES or not planned else None
+        planned.append(_Planned(source, kept, image.pixels.shape, num_bytes, out))
+    return planned
+
+
+def _read(source: str | Image) -> Image:
+    image = source if isinstance(source, Image) else read_image(source)
+    height, width = image.pixels.shape[:2]
+    if height * width > container.MAX_PIXELS:
+        raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
+    check_fits(3 * image.pixels.nbytes, f"training on image {image.name}")
+    return image
+
+
+def _batches(planned: list[_Planned], num_steps: int) -> list[list[_Planned]]:
+    """Jobs whose machines have one structure, some at a time, and not too many bytes."""
+    groups: dict[str, list[_Planned]] = {}
+    for each in planned:
+        channels = each.shape[-1]
+        try:
+            made = plan(each.num_bytes, channels, num_steps)
+        except UsageError as error:
+            raise UsageError(f"{each.out.stem}: {error}") from error
+        groups.setdefault(f"{made.model} {channels}", []).append(each)
+    batches: list[list[_Planned]] = []
+    for group in groups.values():
+        num_bytes = 0
+        for i, each in enumerate(group):
+            size = 4 * math.prod(each.shape)
+            if i == 0 or len(batches[-1]) == _TOGETHER or num_bytes + size > _KEPT_BYTES:
+                batches.append([])
+                num_bytes = 0
+            batches[-1].append(each)
+            num_bytes += size
+    return batches
 
 
 def _encode_batch(
-    batch: list[_Job], goal: Goal, num_steps: int, folder: Path, seed: int
-) -> list[dict[str, Any]]:
+    batch: list[_Planned],
+    goal: Goal,
+    num_steps: int,
+    folder: Path,
+    seed: int,
+    tell: _Tell,
+    done: Callable[[_Job, dict[str, Any]], None],
+) -> None:
+    """Trains a batch and writes its files; if training fails, each of its images alone."""
     begin = time.perf_counter()
-    roundings = _train(batch, num_steps, folder, seed)
-    each = (time.perf_counter() - begin) / len(batch)
-    entries = []
-    for job, rounding in zip(batch, roundings, strict=True):
+    try:
+        jobs = [each.job() for each in batch]
+        roundings = _train(jobs, num_steps, folder, seed)
+    except Interrupted:
+        raise
+    except DfmError as error:
+        if len(batch) == 1:
+            tell(error)
+        for each in batch if len(batch) > 1 else ():
+            _encode_batch([each], goal, num_steps, folder, seed, tell, done)
+        return
+    each_seconds = (time.perf_counter() - begin) / len(batch)
+    for job, rounding in zip(jobs, roundings, strict=True):
         begin = time.perf_counter()
-        if goal.psnr is None:
-            coded = rounding.within(job.num_bytes)
-            if coded is None:
-                raise UsageError(f"image {job.image.name}: no file is that small")
-        else:
-            coded = _reach(job, rounding, goal.psnr, num_steps, folder, seed)
-        container.write(job.out, coded)
-        seconds = each + time.perf_counter() - begin
-        entries.append(_measure(job, goal, seconds))
-    return entries
+        try:
+            container.write(job.out, _coded(job, rounding, goal, num_steps, folder, seed))
+        except Interrupted:
+            raise
+        except DfmError as error:
+            tell(error)
+            continue
+        done(job, _measure(job, goal, each_seconds + time.perf_counter() - begin))
+
+
+def _coded(
+    job: _Job, rounding: Rounding, goal: Goal, num_steps: int, folder: Path, seed: int
+) -> QuantizedImage:
+    if goal.psnr is not None:
+        return _reach(job, rounding, goal.psnr, num_steps, folder, seed)
+    coded = rounding.within(job.num_bytes)
+    if coded is None:
+        raise UsageError(f"image {job.image.name}: no file is that small")
+    return coded
 
 
 def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[Rounding]:

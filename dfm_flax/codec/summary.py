@@ -11,7 +11,7 @@ from dfm_flax.codec.powers import step_size
 from dfm_flax.codec.quantized import QuantizedImage, by_groups
 
 
-def of_file(file: Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]:
+def of_file(file: str | Path, image: QuantizedImage, num_bytes: int) -> dict[str, Any]:
     """One row: size, machine, weights and bits of a file of `num_bytes`."""
     machine = image.machine
     weights = sum(layer.size for layer in image.integers)

@@ -29,6 +29,7 @@ from dfm_flax.training.step import check_divides, make_step, over_machines
 log = logging.getLogger(__name__)
 
 _LOG_EVERY, _CHECKPOINT_EVERY = 100, 1_000
+_CHECKPOINT_VERSION = 2
 _ROUNDED = 0.2  # the last part of training, in which weights are rounded
 
 
@@ -120,7 +121,8 @@ def train(
 
 
 def _identity(config: ConfigDict, images: list[Image], budgets: list[float], seed: int) -> str:
-    sha = hashlib.sha256(f"{configs.to_json(config)}{budgets}{seed}".encode())
+    # What checkpoints hold has changed with this number: older ones are left alone.
+    sha = hashlib.sha256(f"{_CHECKPOINT_VERSION}{configs.to_json(config)}{budgets}{seed}".encode())
     for image in images:
         sha.update(f"{image.pixels.shape}".encode())
         sha.update(image.pixels.tobytes())

@@ -6,13 +6,65 @@ import importlib
 import pkgutil
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from dfm_flax.config_values import parse
+from dfm_flax.errors import UsageError
+from dfm_flax.files import local_path
+from dfm_flax.outputs import Outputs
+
+Number = TypeVar("Number", int, float)
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workdir", required=True, type=Path, metavar="DIR", help="folder of the run"
+        "--workdir", required=True, type=path, metavar="DIR", help="folder of the run"
     )
+
+
+def add_out(
+    parser: argparse.ArgumentParser,
+    default: str | None = None,
+    *,
+    required: bool = True,
+    metavar: str = "OUT",
+    help: str = "where to write",
+) -> None:
+    """The arguments of a command that writes files; `outputs` takes what they are."""
+    if default is not None:
+        help = f"{help}; default: {default}"
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=required and default is None,
+        default=default,
+        type=_out,
+        metavar=metavar,
+        help=help,
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+def outputs(options: argparse.Namespace, inputs: Iterable[str | Path] = ()) -> Outputs:
+    """The place that the arguments of `add_out` name; `inputs` are what the command reads."""
+    return Outputs(options.out, options.overwrite, inputs)
+
+
+def path(text: str) -> Path:
+    """A local path, with ~ expanded."""
+    try:
+        return local_path(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _out(text: str) -> str:
+    if text == "-":
+        raise argparse.ArgumentTypeError("nothing is written to the standard output; name a file")
+    path(text)
+    return text  # as it is: a slash at its end counts
 
 
 def size(text: str) -> tuple[int, int]:
@@ -25,24 +77,37 @@ def size(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    value = _parsed(text, 0.0)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 
+def whole(text: str) -> int:
+    """A whole number, which can be written 1e3 too."""
+    return _parsed(text, 0)
+
+
 def count(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number, 1 or more")
     return value
 
 
 def seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a seed, 0 or more")
+    """A seed of JAX's generators, of which higher ones would equal lower ones."""
+    value = whole(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed, from 0 to {2**32 - 1}")
     return value
+
+
+def _parsed(text: str, default: Number) -> Number:
+    try:
+        return parse(text, default)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def shard(text: str) -> tuple[int, int]:

@@ -15,14 +15,15 @@ measured and where, and speed.png.
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from dfm_flax.commands.arguments import add_out, outputs, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all but scaling")
-    parser.add_argument("--rounds", type=int, default=15, help="for each case (default: 15)")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR")
+    parser.add_argument("--rounds", type=whole, default=15, help="for each case (default: 15)")
+    add_out(parser, "runs/bench", help="a folder")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     unknown = [name for name in options.cases if name not in speed.CASES]
     if unknown or options.rounds < 1:
         options.parser.error(f"cases are {', '.join(speed.CASES)}; --rounds is at least 1")
+    data, figure = outputs(options).folder(["speed.json", "speed.png"])
     print(f"Fourier series by {evaluation()}")
     if not torch_installed():
         print("PyTorch is not installed: left out")
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         print()
         print_table([{key: row.get(key) for key in _columns(found)} for row in found])
         rows += found
-        report.write(options.out, rows)
-    print(f"\nwritten: {options.out}/speed.json and {options.out}/speed.png")
+        report.write(data, figure, rows)
+    print(f"\nwritten: {data} and {figure}")
     return 0
 
 

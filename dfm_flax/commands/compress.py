@@ -6,7 +6,9 @@ file found of at least that quality, training up to three machines an image, and
 was not reached (exit code 1). Images of one size are trained side by side.
 
 input: files of any format that Pillow reads, folders, and sample:NAME, as in `dfm train`. One
-  image is written to OUT.dfm, several to NAME.dfm each in the folder OUT.
+  image is written to OUT.dfm, or any number to NAME.dfm each in the folder OUT. Of several, one
+  that cannot be read or is too small is named in one line, the others are done, and the exit
+  code is 1.
 
 Longer training is better: --steps 2000 for a look, 20000 for what counts. With --workdir an
 interrupted command goes on where it was. `dfm decompress` decodes the files in a second.
@@ -14,14 +16,13 @@ interrupted command goes on where it was. `dfm decompress` decodes the files in 
 
 import argparse
 import sys
-from pathlib import Path
 
-from dfm_flax.commands.arguments import positive
+from dfm_flax.commands.arguments import add_out, count, path, positive, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="or folders of images")
-    parser.add_argument("-o", "--out", required=True, type=Path, metavar="OUT")
+    add_out(parser, help="NAME.dfm, or a folder")
     goal = parser.add_mutually_exclusive_group()
     goal.add_argument(
         "--bpp", type=positive, metavar="B", help="bits per pixel, at most (default: 0.3)"
@@ -31,24 +32,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=positive, metavar="P", help="of the raw image's size, at most"
     )
     parser.add_argument(
-        "--steps", type=int, default=5_000, metavar="N", help="of training (default: 5000)"
+        "--steps", type=count, default=5_000, metavar="N", help="of training (default: 5000)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of training (default: 0)")
-    parser.add_argument("--workdir", type=Path, metavar="DIR", help="keeps checkpoints there")
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of training (default: 0)"
+    )
+    parser.add_argument("--workdir", type=path, metavar="DIR", help="keeps checkpoints there")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.codec.container import SUFFIX
     from dfm_flax.codec.encoder import Goal, encode
+    from dfm_flax.commands.failures import Failures
+    from dfm_flax.data.image_files import image_name, list_files
+    from dfm_flax.outputs import Outputs
     from dfm_flax.reports.tables import print_table
 
     given = {key: getattr(options, key) for key in ("bpp", "psnr", "percent")}
     if not any(given.values()):
         given["bpp"] = 0.3
+    goal = Goal(**given)
+    files = list_files(options.images)
+    ledger = options.workdir and options.workdir / "written.json"
+    outputs = Outputs(options.out, options.overwrite, files, ledger)
+    outs = outputs.each([image_name(file) for file in files], SUFFIX)
+    failures = Failures(len(files))
     results = encode(
-        options.images, options.out, Goal(**given), options.steps, options.workdir, options.seed
+        files,
+        outs,
+        goal,
+        options.steps,
+        options.workdir,
+        options.seed,
+        failed=failures.tell,
+        written=outputs.written,
     )
     left_out = ("image", "reached")
-    print_table([{k: v for k, v in entry.items() if k not in left_out} for entry in results])
+    if results:
+        print_table([{k: v for k, v in entry.items() if k not in left_out} for entry in results])
     missed = [entry for entry in results if not entry["reached"]]
     for entry in missed:
         print(
@@ -56,4 +77,4 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
             "for; use more --steps",
             file=sys.stderr,
         )
-    return 1 if missed else 0
+    return 1 if missed else failures.exit_code

@@ -20,8 +20,8 @@ Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir sa
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
+from dfm_flax.commands.arguments import add_out, outputs, path, whole
 from dfm_flax.reports.tables import print_table
 
 _SHOWN = 100  # images on a contact sheet
@@ -42,15 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     importing = add("import", _import, "make a set of TFDS from its original files")
     importing.add_argument("name", metavar="NAME", help="in TFDS, such as mnist or cifar10")
-    importing.add_argument("source", metavar="SOURCE", type=Path, help="folder or archive")
+    importing.add_argument("source", metavar="SOURCE", type=path, help="folder or archive")
 
     add("list", _list, "list the sets of TFDS that are on the disk")
 
     showing = add("show", _show, "load a set, print its facts, draw its first images")
     showing.add_argument("name", metavar="NAME", help="digits, a set of TFDS, or folder:PATH")
     showing.add_argument("--split", default="all", help="all (default), train, test, ...")
-    showing.add_argument("--size", type=int, default=0, help="bring images to SIZE x SIZE pixels")
-    showing.add_argument("--out", type=Path, metavar="PNG", help=f"its first {_SHOWN} images")
+    showing.add_argument("--size", type=whole, default=0, help="bring images to SIZE x SIZE pixels")
+    add_out(showing, required=False, help=f"its first {_SHOWN} images as a picture")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -75,10 +75,14 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from dfm_flax.data.image_files import writable_suffixes
     from dfm_flax.data.image_sets import load_image_set
     from dfm_flax.data.images import write_image
     from dfm_flax.figures.grids import image_grid
 
+    out = None
+    if options.out:
+        out = outputs(options).one("images.png", writable_suffixes())
     loaded = load_image_set(options.name, options.split, options.data_dir, size=options.size)
     count, height, width, channels = loaded.images.shape
     print(
@@ -86,7 +90,7 @@ def _show(options: argparse.Namespace) -> int:
         f"{'gray' if channels == 1 else 'RGB'}, {loaded.num_classes} classes, "
         f"{loaded.images.nbytes:,} bytes"
     )
-    if options.out:
-        write_image(options.out, image_grid(loaded.images[:_SHOWN] / 255))
-        print(options.out)
+    if out:
+        write_image(out, image_grid(loaded.images[:_SHOWN] / 255))
+        print(out)
     return 0

@@ -27,13 +27,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dfm_flax.commands.arguments import count, seed
+from dfm_flax.commands.arguments import count, path, seed
 from dfm_flax.reports.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workdir", required=True, type=Path, nargs="+", metavar="DIR", help="folders of runs"
+        "--workdir", required=True, type=path, nargs="+", metavar="DIR", help="folders of runs"
     )
     parser.add_argument(
         "--num",
@@ -52,11 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", default="classifier", metavar="NAME", help="classifier (default), inception"
     )
-    parser.add_argument("--inception-weights", type=Path, metavar="FILE", help="default: download")
+    parser.add_argument("--inception-weights", type=path, metavar="FILE", help="default: download")
     parser.add_argument(
         "--cache",
-        type=Path,
-        default=Path("~/.cache/dfm_flax"),
+        type=path,
+        default="~/.cache/dfm_flax",
         metavar="DIR",
         help="of classifiers; default: ~/.cache/dfm_flax",
     )

@@ -3,7 +3,7 @@
 Prints a row for each file: the image's size, the machine (layers, width, largest
 frequencies), its weights, bytes, bits per pixel, bits per weight and percent of the raw image.
 --layers prints what each group of weights takes: its frequency, step size, largest integer
-and bits per weight.
+and bits per weight. Of several, a damaged file is named in one line, and the exit code is 1.
 """
 
 import argparse
@@ -11,24 +11,27 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="or folders of them")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="or folders of them")
     parser.add_argument("--layers", action="store_true", help="the groups of weights, too")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec import container, summary
+    from dfm_flax.commands.failures import Failures
+    from dfm_flax.data.image_files import list_files
     from dfm_flax.reports.tables import print_table
 
-    files = container.find_files(options.files)
-    images = [container.read(file) for file in files]
-    print_table(
-        [
-            summary.of_file(file, image, file.stat().st_size)
-            for file, image in zip(files, images, strict=True)
-        ]
-    )
+    files = list_files(options.files, {container.SUFFIX}, f"{container.SUFFIX} files")
+    failures = Failures(len(files))
+    images, rows = {}, []
+    for file in files:
+        with failures.of_one():
+            images[file] = container.read(file)
+            rows.append(summary.of_file(file, images[file], Path(file).stat().st_size))
+    if rows:
+        print_table(rows)
     if options.layers:
-        for file, image in zip(files, images, strict=True):
+        for file, image in images.items():
             print(f"\n{file}")
             print_table(summary.of_groups(image))
-    return 0
+    return failures.exit_code

@@ -6,32 +6,31 @@ about the mean of all latents, with even steps. --from and --to are places in th
 """
 
 import argparse
-from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, count, size
+from dfm_flax.commands.arguments import add_out, add_workdir, count, outputs, path, size, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
-    parser.add_argument("--from", dest="first", type=int, required=True, metavar="I")
-    parser.add_argument("--to", dest="second", type=int, required=True, metavar="J")
+    parser.add_argument("--from", dest="first", type=whole, required=True, metavar="I")
+    parser.add_argument("--to", dest="second", type=whole, required=True, metavar="J")
     parser.add_argument(
         "--steps", type=count, default=10, metavar="N", help="images, ends included; default: 10"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="where to write")
+    add_out(parser)
     parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.figures.image_output import check_writable, write_images
+    from dfm_flax.figures.image_output import claim_images, write_images
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
-    check_writable(options.out)
+    outs = claim_images(outputs(options), options.steps)
     task = task_of(Run(options.workdir).config())
     images = task.interpolate(
         options.workdir, options.first, options.second, options.steps, size=options.size
     )
-    write_images(options.out, images, columns=len(images))
-    print(options.out)
+    write_images(outs, images, columns=len(images))
+    print(path(options.out))
     return 0

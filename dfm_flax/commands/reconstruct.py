@@ -11,36 +11,40 @@ kept a table of them, from an optimization under the frozen decoder. --out as in
 """
 
 import argparse
-from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, positive, size
+from dfm_flax.commands.arguments import add_out, add_workdir, outputs, path, positive, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
-    parser.add_argument("--out", type=Path, metavar="PATH", help="default: WORKDIR/reconstructions")
+    add_out(parser, required=False, help="default: WORKDIR/reconstructions")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         "--scale", type=positive, default=1.0, metavar="S", help="relative to training"
     )
     sizes.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--images", nargs="+", default=[], metavar="FILE", help="generation only")
+    source.add_argument(
+        "--images", nargs="+", default=[], type=path, metavar="FILE", help="generation only"
+    )
     source.add_argument("--split", metavar="NAME", help="generation only")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    from dfm_flax.outputs import Outputs
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
+    # Where nothing is said, into the run, whose pictures are our own.
+    own = Outputs(f"{options.workdir / 'reconstructions'}/", overwrite=True)
     written = task_of(Run(options.workdir).config()).reconstruct(
         options.workdir,
-        options.out or options.workdir / "reconstructions",
+        outputs(options, options.images) if options.out else own,
         scale=options.scale,
         size=options.size,
         images=options.images,
         split=options.split,
     )
-    for path in written:
-        print(path)
+    for file in written:
+        print(file)
     return 0

@@ -11,32 +11,37 @@ The files are those of `dfm compress`, a folder for each rate; curves need four:
 """
 
 import argparse
-from pathlib import Path
+
+from dfm_flax.commands.arguments import add_out, outputs, path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="originals, or folders of them")
     parser.add_argument(
-        "--dfm", nargs="+", type=Path, required=True, metavar="DIR", help="folders of .dfm files"
+        "--dfm", nargs="+", type=path, required=True, metavar="DIR", help="folders of .dfm files"
     )
     parser.add_argument(
-        "--coin", type=Path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
+        "--coin", type=path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
     )
-    parser.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
+    add_out(parser, "report.html", help="an HTML file")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec.comparison import OURS, compare
+    from dfm_flax.data.image_files import list_files
     from dfm_flax.reports.page import bd_table, coin_table, write_page
     from dfm_flax.reports.tables import print_table
 
-    comparisons = compare(options.images, options.dfm, options.coin)
-    write_page(options.out, comparisons, OURS)
+    files = list_files(options.images)
+    read = [*files, *(file for folder in options.dfm for file in folder.glob("*")), options.coin]
+    out = outputs(options, filter(None, read)).one("report.html", {".html", ".htm"})
+    comparisons = compare(files, options.dfm, options.coin)
+    write_page(out, comparisons, OURS)
     print("BD-rate of the .dfm files in percent (negative: smaller at equal PSNR)")
     print_table(bd_table(comparisons, OURS))
     against_coin = coin_table(comparisons, OURS)
     if against_coin:
         print("the rate of the .dfm files at COIN's PSNR")
         print_table(against_coin)
-    print(options.out)
+    print(out)
     return 0

@@ -1,25 +1,35 @@
 """Draw new images from a trained generator.
 
-Draws images of random latents from the newest checkpoint of a run. A machine is a function
-of the position, so any --size can be asked for.
+Draws images of random latents from the newest checkpoint of a run, or from a generator in a file:
+--pretrained takes NAME.npz, as `dfm export` writes it, or the name of one that ships with the
+package. A machine is a function of the position, so any --size can be asked for.
 
 --prior says what the latents are drawn from, see below. Each is fitted to the latents of the
-training images once, and kept with the run.
+training images once, and kept with the run; a file has those that it was written with.
 
 --out: a picture such as samples.png holds all images as a grid; NAME.npz the array `images`,
-uint8 [N, H, W, C]; a name without suffix is a folder of single PNGs.
+uint8 [N, H, W, C]; a name without suffix, or with / at its end, is a folder of single PNGs.
 """
 
 import argparse
-from pathlib import Path
 
-from dfm_flax.commands.arguments import add_workdir, count, described, seed, size
+from dfm_flax.commands.arguments import (
+    add_out,
+    count,
+    described,
+    outputs,
+    path,
+    seed,
+    size,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_workdir(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--workdir", type=path, metavar="DIR", help="folder of the run")
+    source.add_argument("--pretrained", metavar="NAME", help="a generator in a file")
     parser.add_argument("--num", type=count, default=64, metavar="N", help="default: 64")
-    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="where to write")
+    add_out(parser)
     parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
     parser.add_argument("--prior", default="gaussian", metavar="NAME", help="default: gaussian")
     parser.epilog = (
@@ -30,15 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    from dfm_flax.figures.image_output import check_writable, write_images
+    from dfm_flax.figures.image_output import claim_images, write_images
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
-    check_writable(options.out)
-    task = task_of(Run(options.workdir).config())
-    images = task.sample(
-        options.workdir, options.num, prior=options.prior, seed=options.seed, size=options.size
-    )
-    write_images(options.out, images)
-    print(options.out)
+    outs = claim_images(outputs(options), options.num)
+    how = {"prior": options.prior, "seed": options.seed, "size": options.size}
+    if options.pretrained:
+        from dfm_flax.generation.pretrained import load_pretrained
+
+        images = load_pretrained(options.pretrained).sample(options.num, **how)
+    else:
+        task = task_of(Run(options.workdir).config())
+        images = task.sample(options.workdir, options.num, **how)
+    write_images(outs, images)
+    print(path(options.out))
     return 0

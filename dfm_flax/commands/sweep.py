@@ -21,10 +21,9 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfm_flax.commands.arguments import count, shard
+from dfm_flax.commands.arguments import count, path, shard, whole
 from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
 
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
-    parser.add_argument("--workdir", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--workdir", required=True, type=path, metavar="DIR")
     parser.add_argument(
         "--together",
         type=count,
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train up to N cells side by side (default 16; 1: one after the other)",
     )
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--cell", type=int, metavar="I", help="only this cell, counted from 0")
+    part.add_argument("--cell", type=whole, metavar="I", help="only this cell, counted from 0")
     part.add_argument(
         "--shard", type=shard, metavar="I/N", help="only every N-th cell, from cell I on"
     )

@@ -30,8 +30,8 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 """
 
 import argparse
-from pathlib import Path
 
+from dfm_flax.commands.arguments import path, whole
 from dfm_flax.reports.tables import print_table
 
 TAKES_OVERRIDES = True
@@ -41,14 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
-    parser.add_argument("--workdir", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--workdir", type=path, metavar="DIR", help="folder of the run")
     parser.add_argument(
         "--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, or 'auto'"
     )
-    parser.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
-    parser.add_argument("--process-id", type=int, metavar="I", help="which of them this is")
+    parser.add_argument("--num-processes", type=whole, metavar="N", help="how many there are")
+    parser.add_argument("--process-id", type=whole, metavar="I", help="which of them this is")
     parser.add_argument(
-        "--profile", type=int, default=0, metavar="N", help="profile N steps, for TensorBoard"
+        "--profile", type=whole, default=0, metavar="N", help="profile N steps, for TensorBoard"
     )
     parser.add_argument("--show", action="store_true", help="print the settings and stop")
 

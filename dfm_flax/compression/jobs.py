@@ -1,20 +1,18 @@
 """The machines of a run, one for each image and seed. The run keeps its images."""
 
 import itertools
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from dfm_flax.data.image_files import file_name, list_files, unused_name
+from dfm_flax.data.image_files import image_name, list_files
 from dfm_flax.data.images import Image, prepare, read_image
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
+from dfm_flax.outputs import unused_names
 from dfm_flax.runs import Run
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,9 @@ def _read_images(data: ConfigDict) -> list[Image]:
     if len(data.crop) not in (0, 2):
         raise UsageError(f"--config.data.crop={data.crop}: give height,width or () for none")
     images: list[Image] = []
-    for source in list_files(data.images):
+    sources = list_files(data.images)
+    for source, name in zip(sources, unused_names(map(image_name, sources)), strict=True):
         image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
-        if image.had_alpha:
-            log.warning("%s: transparency is shown over white", source)
-        name = unused_name(file_name(image.name), {other.name for other in images})
         # As a resumed run will see them: resizing leaves values between the levels.
         images.append(_from_integers(name, _to_integers(image)))
     gray = [image.name for image in images if image.pixels.shape[-1] == 1]

@@ -8,6 +8,7 @@ from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
+from dfm_flax.outputs import Outputs
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints
@@ -17,14 +18,14 @@ from dfm_flax.training.state import initial_states
 
 def reconstruct(
     workdir: str | Path,
-    out: str | Path,
+    outputs: Outputs,
     scale: float = 1.0,
     size: tuple[int, int] | None = None,
 ) -> list[Path]:
     """Renders the machines of a run from its newest checkpoint, at any size.
 
     Args:
-      out: folder that gets NAME_WIDTHxHEIGHT.png for each machine, with as many levels
+      outputs: folder that gets NAME_WIDTHxHEIGHT.png for each machine, with as many levels
         as its training image has.
       scale: size relative to the training image, where `size` is not given.
       size: (height, width) in pixels.
@@ -36,6 +37,10 @@ def reconstruct(
     config = run.config()
     task_of(config).check(config, run.config_file)
     jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
+    sizes = [size or _scaled(job.image.pixels.shape[:2], scale) for job in jobs]
+    paths = outputs.folder(
+        f"{job.name}_{width}x{height}.png" for job, (height, width) in zip(jobs, sizes, strict=True)
+    )
     machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)
     template = initial_states(machine, optimizer, [job.seed for job in jobs])
@@ -44,11 +49,12 @@ def reconstruct(
     if restored is None:
         raise UsageError(f"{run.folder}: no checkpoint yet; train first")
     state, _ = restored
-    paths = []
     for i, job in enumerate(jobs):
-        height, width = size or [max(1, round(n * scale)) for n in job.image.pixels.shape[:2]]
-        path = Path(out) / f"{job.name}_{width}x{height}.png"
-        picture = render(machine, state.params_of(i), height, width)
-        write_image(path, picture, job.image.levels)
-        paths.append(path)
+        picture = render(machine, state.params_of(i), *sizes[i])
+        write_image(paths[i], picture, job.image.levels)
     return paths
+
+
+def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return height, width

@@ -9,6 +9,7 @@ import numpy as np
 
 from dfm_flax.compression.jobs import Job
 from dfm_flax.data.images import write_image
+from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.figures.reconstruction import reconstruction_figure
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import distortion, percent_of_raw_size
@@ -43,14 +44,10 @@ def measure(
     weights = sum(leaf.size for leaf in jax.tree.leaves(params))
     percent = percent_of_raw_size(weights, height, width, channels)
     metrics = distortion(original, picture)
-    reconstruction_figure(
-        run.folder / "figures" / f"{job.name}.png",
-        original,
-        picture,
-        curve,
-        title=f"{job.name}: {weights} weights ({percent:.2f}% of raw size), "
-        f"{metrics['psnr']:.2f} dB",
-    )
+    title = f"{job.name}: {weights} weights ({percent:.2f}% of raw size), {metrics['psnr']:.2f} dB"
+    figure = run.folder / "figures" / f"{job.name}.png"
+    with told_if_not_drawn(figure):
+        reconstruction_figure(figure, original, picture, curve, title=title)
     # JSON has no NaN: what an image is too small for is null.
     finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     entry = {

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from dfm_flax import cluster
 from dfm_flax.compression.jobs import make_jobs, open_images, start_run
 from dfm_flax.compression.observer import OBSERVERS, MachinesSnapshot
 from dfm_flax.compression.results import measure
@@ -42,6 +43,8 @@ class CompressionRun:
         self.config = config
         self._run = Run(workdir)
         self.folder = self._run.folder
+        if cluster.is_writer():
+            self._run.check_place()
         self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
         self._images = open_images(self._run, config)
         self.machine = make_machine(config.model.machine, self._images[0].pixels.shape[-1])

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.config import load_config
 from dfm_flax.errors import UsageError
+from dfm_flax.outputs import Outputs
 from dfm_flax.tasks import Task
 
 
@@ -70,7 +71,7 @@ class CompressionTask(Task):
     def reconstruct(
         self,
         workdir: str | Path,
-        out: str | Path,
+        outputs: Outputs,
         *,
         scale: float = 1.0,
         size: tuple[int, int] | None = None,
@@ -81,4 +82,4 @@ class CompressionTask(Task):
             raise UsageError(f"{workdir} is a run of compression: no --images, no --split")
         from dfm_flax.compression.reconstruct import reconstruct
 
-        return reconstruct(workdir, out, scale, size)
+        return reconstruct(workdir, outputs, scale, size)

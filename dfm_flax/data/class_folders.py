@@ -1,22 +1,27 @@
 """Images in folders, one folder a class: {class}/*, or {train,test}/{class}/*, or none at all."""
 
-import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from dfm_flax.data.image_files import image_suffixes, is_hidden, warn_left_out
 from dfm_flax.data.images import decode_image, prepare
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import UsageError
 
-log = logging.getLogger(__name__)
-
 SPLITS = ("train", "test")
+
+# Splits by the names that folders of them have, in lower case.
+_SPLITS_BY_NAME = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,44 +34,63 @@ class Entry:
 
 
 def list_folder(folder: Path) -> list[str]:
-    """The files in a folder and two levels below, as sorted relative paths with slashes.
+    """The files in a folder and below, as sorted relative paths with slashes.
+
+    Hidden files and folders, and those of systems, are passed over; links are followed.
 
     Raises:
       UsageError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    files = [path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)]
-    return sorted(path.relative_to(folder).as_posix() for path in files if path.is_file())
+    files: list[str] = []
+    _add_files(folder, "", files, set())
+    return sorted(files)
+
+
+def _add_files(folder: Path, prefix: str, files: list[str], above: set[tuple[int, int]]) -> None:
+    """Appends the paths of files, each behind the prefix; `above` has the folders around."""
+    try:
+        status = folder.stat()
+        identity = status.st_dev, status.st_ino
+        if identity in above:  # a link leads back
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    inner = f"{prefix}{entry.name}/"
+                    _add_files(folder / entry.name, inner, files, above | {identity})
+                elif entry.is_file():
+                    files.append(prefix + entry.name)
+    except OSError as error:
+        raise UsageError(f"cannot read {folder}: {error.strerror}") from error
 
 
 def arrange(paths: Iterable[str], source: str) -> list[Entry]:
     """The images among files, each with its split and class, sorted by path.
 
     Files count as images by their suffix; hidden ones are passed over, others that are
-    left out are named in a warning.
+    left out are counted and named in a warning. Where all folders at the top are named as
+    splits are (train, val, test, .. in any case), they are splits.
 
     Raises:
-      UsageError: there are no images, or they lie at different depths.
+      UsageError: there are no images, they lie at different depths, or it is not clear
+        whether folders are splits or classes.
     """
-    image_suffixes = PIL.Image.registered_extensions()
-    visible = [path for path in paths if not any(map(_is_hidden, path.split("/")))]
-    images = sorted(p for p in visible if Path(p).suffix.lower() in image_suffixes)
+    visible = [path for path in paths if not any(map(is_hidden, path.split("/")))]
+    images = sorted(path for path in visible if Path(path).suffix.lower() in image_suffixes())
     if not images:
         raise UsageError(f"{source}: no images there")
-    if len(images) < len(visible):
-        left_out = sorted(set(visible) - set(images))
-        log.warning(
-            "%s: %d files are no images and left out, such as %s",
-            source,
-            len(left_out),
-            left_out[0],
-        )
-    has_splits = all(path.split("/")[0] in SPLITS and "/" in path for path in images)
+    warn_left_out(source, sorted(set(visible) - set(images)))
+    splits = _splits(images, source)
     entries = []
     for path in images:
-        *folders, _ = path.split("/")
-        split = folders.pop(0) if has_splits else ""
+        first, *folders = path.split("/")[:-1] or [""]
+        split = splits.get(first, "")
+        if not split and first:
+            folders = [first, *folders]
         if len(folders) > 1:
             raise UsageError(f"{source}: {path} lies too deep; images belong into CLASS/")
         entries.append(Entry(path, split, folders[0] if folders else ""))
@@ -77,8 +101,19 @@ def arrange(paths: Iterable[str], source: str) -> list[Entry]:
     return entries
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def _splits(images: Sequence[str], source: str) -> dict[str, str]:
+    """The split that each folder at the top is; none if they are classes."""
+    tops = sorted({path.split("/")[0] if "/" in path else "" for path in images})
+    named = {top: _SPLITS_BY_NAME[top.lower()] for top in tops if top.lower() in _SPLITS_BY_NAME}
+    others = [top or "images beside them" for top in tops if top not in named]
+    if len(set(named.values())) > 1 and others:
+        raise UsageError(
+            f"{source}: are {' and '.join(named)} splits or classes? There is {others[0]} as well; "
+            "rename or move it"
+        )
+    if len(set(named.values())) < len(named):
+        raise UsageError(f"{source}: of {' and '.join(named)} two are the same split")
+    return {} if others else named
 
 
 def decode_entries(
@@ -96,7 +131,7 @@ def decode_entries(
       UsageError: an image cannot be read, their sizes differ, or they do not fit into memory.
     """
     stacked = np.zeros((0, 0, 0, 0), np.uint8)
-    for i, entry in enumerate(tqdm(entries, "reading", unit="image", delay=1, leave=False)):
+    for i, entry in enumerate(_bar(entries)):
         pixels = _decode(read, entry.path, source, size)
         if i == 0:
             check_fits(len(entries) * pixels.size, source)
@@ -111,6 +146,10 @@ def decode_entries(
             stacked = np.repeat(stacked, 3, axis=3)
         stacked[i] = pixels  # gray spreads over three channels
     return stacked
+
+
+def _bar(entries: Sequence[Entry]) -> Iterable[Entry]:
+    return tqdm(entries, "reading", unit="image", delay=1, leave=False, disable=None)
 
 
 def _decode(

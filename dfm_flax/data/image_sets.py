@@ -4,7 +4,6 @@ import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -12,6 +11,7 @@ from jaxtyping import Int32, UInt8
 from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
 from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError, one_line
+from dfm_flax.files import local_path
 from dfm_flax.registry import import_path, is_import_path
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load_image_set(
         other, and TFDS's own forms, such as "validation" or "train[:1000]", are taken as
         well. Sets without splits hold out about a fifth as "test": the images whose name
         (for digits the position in the set, "0" on; for folders the path below PATH) has a
-        CRC-32 divisible by 5. A folder with images in train/ and test/ has those splits.
+        CRC-32 divisible by 5. A folder with images in train/, val/ or test/ has those splits.
       data_dir: of TFDS; "" is its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
       size: if not 0, the shorter side of each image is resized to it and the center cut
         out, size x size pixels.
@@ -82,6 +82,13 @@ def load_image_set(
     elif (note := tfds.read_note(folder)) and note["lossy"]:
         log.warning("%s was imported from %s, which lose detail", name, note["kind"])
     return ImageSet(name, *tfds.read(builder, split, size, part))
+
+
+def absolute_place(name: str, data_dir: str) -> tuple[str, str]:
+    """Name and `data_dir` that mean the same set wherever a process is started."""
+    if name.startswith(FOLDER_PREFIX) and name != FOLDER_PREFIX:
+        name = f"{FOLDER_PREFIX}{local_path(name.removeprefix(FOLDER_PREFIX)).absolute()}"
+    return name, str(local_path(data_dir).absolute()) if data_dir else ""
 
 
 def _load_of_user(
@@ -125,7 +132,7 @@ def _load_digits(split: str, size: int, part: tuple[int, int]) -> ImageSet:
 def _load_folder(name: str, split: str, size: int, part: tuple[int, int]) -> ImageSet:
     if name == FOLDER_PREFIX:
         raise UsageError(f"data set {name}: write {name}PATH, with the folder of the images")
-    folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    folder = local_path(name.removeprefix(FOLDER_PREFIX))
     entries = arrange(list_folder(folder), str(folder))
     class_names = sorted({entry.class_name for entry in entries})
     if any(entry.split for entry in entries) and split != "all":

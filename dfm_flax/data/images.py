@@ -3,28 +3,32 @@
 In memory an image is float32 [H, W, C] in [0, 1], gray (C = 1) or RGB (C = 3).
 """
 
+import contextlib
 import difflib
+import functools
 import importlib.util
-import io
+import logging
+import os
 import struct
-import sys
-import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from jaxtyping import Float32, Real, UInt, UInt8
 from numpy.typing import ArrayLike
-from PIL.TiffImagePlugin import BITSPERSAMPLE
 
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.data.decoding import Header, decode, read_header
+from dfm_flax.errors import UsageError
 from dfm_flax.files import atomic_path
 
 SAMPLE_PREFIX = "sample:"
+TRANSPARENCY = "transparency is shown over white"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,54 +39,56 @@ class Image:
       pixels: in [0, 1], of 1 channel (gray) or 3 (RGB).
       levels: the largest sample of the source, 255 (8 bits) or 65535 (16 bits).
       name: the file's name without folder and suffix.
-      had_alpha: whether anything was transparent and now shows white.
+      notes: what of the source is not in the pixels, in words.
     """
 
     pixels: Float32[np.ndarray, "height width channels"]
     levels: int
     name: str
-    had_alpha: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_image(source: str | Path) -> Image:
     """Reads any image that Pillow reads, or `sample:NAME`, an image that scikit-image ships.
 
     The image is turned upright as its EXIF data says. Gray stays gray; palettes and other
-    color spaces become RGB; transparency is composited over white; an animation gives its
-    first frame. 16 bits are kept for gray images and for RGB in PNG and TIFF; whatever else is
-    deeper, Pillow reduces to 8 bits. Float images must hold [0, 1] and count as 16 bits.
+    color spaces become RGB, and colors sRGB by the file's ICC profile; transparency is composited
+    over white; a file of several images gives its first. 16 bits are kept for gray images and for
+    RGB in PNG and TIFF; whatever else is deeper, Pillow reduces to 8 bits. Float images must hold
+    [0, 1] and count as 16 bits. HEIC and JPEG XL are read where their plug-ins are installed.
+
+    What of the file is not in the pixels is logged as a warning, once for each source.
 
     Raises:
       UsageError: the source is missing, cannot be read, is no image, is truncated or
         damaged, holds numbers out of range, or is so large that Pillow suspects an attack.
     """
-    if str(source).startswith(SAMPLE_PREFIX):
-        path = _sample_path(str(source).removeprefix(SAMPLE_PREFIX))
-    else:
-        path = Path(source).expanduser()
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read image {source}: {error.strerror}") from error
-    return decode_image(data, source)
+    image = decode_image(_read(source), source)
+    for note in image.notes:
+        _say_once(str(source), note)
+    return image
 
 
 def decode_image(data: bytes, source: str | Path) -> Image:
     """The image in the bytes of a file, as `read_image` reads it; `source` is the file's path."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            samples, levels = _decode(data)
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        limit = f"{PIL.Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise UsageError(f"cannot read image {source}: it has more than {limit}") from error
-    except PIL.UnidentifiedImageError as error:
-        raise UsageError(f"cannot read image {source}: not an image of a known format") from error
-    except Exception as error:  # decoders answer damaged bytes with nearly any exception
-        raise UsageError(f"cannot read image {source}: {one_line(error)}") from error
-    pixels, had_alpha = _over_white(samples)
-    name = str(source).removeprefix(SAMPLE_PREFIX)
-    return Image(pixels, levels, Path(name).stem, had_alpha)
+    with _named(source):
+        decoded = decode(data)
+    pixels, had_alpha = _over_white(decoded.samples)
+    notes = (*decoded.notes, TRANSPARENCY) if had_alpha else decoded.notes
+    return Image(pixels, decoded.levels, _name(source), notes)
+
+
+def image_size(source: str | Path) -> Header:
+    """Height, width, channels and levels that `read_image` will give, from the file's header.
+
+    It takes no memory for pixels: many files can be looked at before the first is read.
+
+    Raises:
+      UsageError: the source is missing, cannot be read, is no image, or is too large.
+    """
+    data = _read(source)
+    with _named(source):
+        return read_header(data)
 
 
 def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) -> Image:
@@ -168,6 +174,35 @@ def _quantize(
     return samples
 
 
+def _read(source: str | Path) -> bytes:
+    if str(source).startswith(SAMPLE_PREFIX):
+        path = _sample_path(str(source).removeprefix(SAMPLE_PREFIX))
+    else:
+        path = Path(os.path.expanduser(source))  # a ~name that is no user's is a file's name
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # a name with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read image {source}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _named(source: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"cannot read image {source}: {error}") from error
+
+
+def _name(source: str | Path) -> str:
+    return Path(str(source).removeprefix(SAMPLE_PREFIX)).stem
+
+
+@functools.cache
+def _say_once(source: str, note: str) -> None:
+    log.warning("%s: %s", source, note)
+
+
 def _sample_path(name: str) -> Path:
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
@@ -181,59 +216,6 @@ def _sample_path(name: str) -> Path:
             f"no sample image {name!r}; {question}available: {', '.join(samples) or 'none'}"
         )
     return samples[name]
-
-
-def _decode(data: bytes) -> tuple[Float32[np.ndarray, "height width channels"], int]:
-    """Samples in [0, 1], alpha last where the channels are even; and the levels."""
-    image = PIL.Image.open(io.BytesIO(data))
-    if min(image.size) < 1:
-        raise ValueError("it has no pixels")
-    raw_mode = _raw_mode(image)
-    planar = image.format == "TIFF" and raw_mode == "R"
-    if planar and 16 in image.getexif()[BITSPERSAMPLE]:
-        raise ValueError("Pillow misreads 16-bit TIFF in separate planes; interleave its colors")
-    low_byte_mode = _LOW_BYTE_MODES.get(raw_mode) if image.mode in ("RGB", "RGBA") else None
-    upright = PIL.ImageOps.exif_transpose(image)
-    if low_byte_mode:
-        words = 256 * np.asarray(upright, np.float32) + _decode_low_bytes(data, low_byte_mode)
-        return (words / 65535).astype(np.float32), 65535
-    if upright.mode == "F" or upright.mode.startswith("I"):
-        numbers = np.asarray(upright, np.float64)[..., np.newaxis]
-        largest = 1 if upright.mode == "F" else 65535
-        if not (numbers.min() >= 0 and numbers.max() <= largest):  # also catches NaN
-            raise ValueError(f"its numbers must lie between 0 and {largest}; rescale it")
-        return (numbers / largest).astype(np.float32), 65535
-    # Pillow widens gray with alpha to RGBA when it has 16 bits.
-    gray = upright.mode in ("1", "L", "LA") or raw_mode == "LA;16B"
-    mode = ("L" if gray else "RGB") + ("A" if upright.has_transparency_data else "")
-    samples = np.asarray(upright.convert(mode), np.float32) / np.float32(255)
-    return samples[..., np.newaxis] if samples.ndim == 2 else samples, 255
-
-
-# Pillow has no mode for 16-bit color and keeps the high byte of each sample. Reading once more
-# as if the bytes came in the other order keeps the low byte: together, all 16 bits.
-_LOW_BYTE_MODES = {
-    f"{mode};16{order}": f"{mode};16{other}"
-    for mode in ("RGB", "RGBA")
-    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
-}
-
-
-def _raw_mode(image: PIL.Image.Image) -> str:
-    """How Pillow will unpack the file's samples, such as "RGB;16B"; empty where it does not say."""
-    tiles = getattr(image, "tile", None)
-    arguments = tiles[0].args if tiles else ""
-    raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return raw_mode if isinstance(raw_mode, str) else ""
-
-
-def _decode_low_bytes(data: bytes, raw_mode: str) -> Float32[np.ndarray, "height width channels"]:
-    image: Any = PIL.Image.open(io.BytesIO(data))
-    image.tile = [
-        tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:]))
-        for tile in image.tile
-    ]
-    return np.asarray(PIL.ImageOps.exif_transpose(image), np.float32)
 
 
 def _over_white(

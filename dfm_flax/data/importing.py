@@ -66,7 +66,9 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
     originals = _read_for(name, source, features)
     note = {"source": source.name, "kind": originals.kind, "lossy": originals.is_lossy}
     total = sum(len(labels) for _, labels in originals.splits.values())
-    with tqdm(total=total, desc=f"writing {name}", unit="image", delay=1, leave=False) as bar:
+    with tqdm(
+        total=total, desc=f"writing {name}", unit="image", delay=1, leave=False, disable=None
+    ) as bar:
 
         class FromOriginals(type(builder), skip_registration=True):  # type: ignore[misc, call-arg]
             name = builder.name

@@ -15,7 +15,7 @@ from dfm_flax.data.cifar import is_cifar, read_cifar
 from dfm_flax.data.class_folders import SPLITS, Entry, arrange, decode_entries, list_folder
 from dfm_flax.data.idx import read_idx
 from dfm_flax.data.memory import check_fits
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import UsageError, one_line
 
 KINDS = (
     "MNIST-like IDX files (train-images-idx3-ubyte.gz and the three others), "
@@ -149,7 +149,9 @@ def _read_archive(source: Path) -> dict[str, bytes]:
                 files[member.name.removeprefix("./")] = content.read()
             _check_end(archive)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UsageError(f"{source}: cut off, damaged or no tar archive: {error}") from error
+        raise UsageError(
+            f"{source}: cut off, damaged or no tar archive: {one_line(error)}"
+        ) from error
     except OSError as error:
         raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
     return _without_common_folder(files)

@@ -191,7 +191,14 @@ def read(
     )
     images, labels = np.zeros((count, *shape), np.uint8), np.zeros(count, np.int32)
     done = 0
-    bar = tqdm(total=count, desc=f"reading {builder.name}", unit="image", delay=2, leave=False)
+    bar = tqdm(
+        total=count,
+        desc=f"reading {builder.name}",
+        unit="image",
+        delay=2,
+        leave=False,
+        disable=None,
+    )
     try:
         with bar:
             for batch in dataset.as_numpy_iterator():

@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet
-from dfm_flax.errors import UsageError
+from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.evaluation.classifier import Classifier
 from dfm_flax.evaluation.extractor import FeatureExtractor
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, check_writable, local_path
 from dfm_flax.training.losses import Loss, Metrics
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, make_one_step, make_step, replicate
@@ -66,23 +66,21 @@ def classifier_features(
     Args:
       train: the images to learn from.
       test: others, for its accuracy, which stands in `about`.
-      cache: folder of the weights, made where missing.
+      cache: folder of the weights, made where missing; where it cannot be written they are not
+        kept.
 
     Raises:
-      UsageError: the data set has no classes, or the cache cannot be read or written.
+      UsageError: the data set has no classes, or what is in the cache is damaged.
     """
     if train.num_classes < 2:
         raise UsageError(
             f"{train.name} has no classes to tell apart, so no classifier; use --features inception"
         )
-    file = _cache_file(train, Path(cache).expanduser())
-    if not file.is_file():
-        log.info("training the classifier of %s, once; kept as %s", train.name, file)
-        params = _train(train)
-        accuracy = _accuracy(train.num_classes, params, test)
-        log.info("the classifier gets %.2f%% of %d others right", 100 * accuracy, len(test.images))
-        _write(file, params, accuracy)
-    params, accuracy = _read(file)
+    file = _cache_file(train, local_path(cache))
+    if file.is_file():
+        params, accuracy = _read(file)
+    else:
+        params, accuracy = _make(train, test, file)
     about = {
         "name": "classifier",
         "trained_on": train.name,
@@ -91,6 +89,24 @@ def classifier_features(
     }
     look = functools.partial(_look, _model(train.num_classes), params)
     return FeatureExtractor("classifier", about, _LOOKED_AT, look)
+
+
+def _make(train: ImageSet, test: ImageSet, file: Path) -> tuple[Any, float]:
+    """The weights and the accuracy of a classifier that is trained now, and kept if it can be."""
+    kept = f"kept as {file}"
+    try:
+        check_writable(file)
+    except UsageError as error:
+        kept = f"and not kept: {error}"
+    log.info("training the classifier of %s, %s", train.name, kept)
+    params = jax.tree.map(np.asarray, _train(train))
+    accuracy = _accuracy(train.num_classes, params, test)
+    log.info("the classifier gets %.2f%% of %d others right", 100 * accuracy, len(test.images))
+    try:
+        _write(file, params, accuracy)
+    except DfmError as error:
+        log.warning("the classifier is trained anew each time: %s", error)
+    return params, accuracy
 
 
 def _model(num_classes: int) -> Classifier:

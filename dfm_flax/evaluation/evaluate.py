@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet, load_image_set
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.classifier_features import DEFAULT_CACHE, classifier_features
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.evaluation.inception import inception_features
 from dfm_flax.evaluation.real_images import Images, RealImages
 from dfm_flax.evaluation.set_metrics import MIN_IMAGES
-from dfm_flax.files import atomic_path
+from dfm_flax.figures.attempts import told_if_not_drawn
+from dfm_flax.files import atomic_path, check_writable
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.prior import find_prior, safe_name
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
@@ -91,6 +92,8 @@ def evaluate(
         raise UsageError(f"--num {num}: at least {MIN_IMAGES} images say something")
     folders = [workdirs] if isinstance(workdirs, str | Path) else workdirs
     generators = [load_generator(folder) for folder in folders]
+    for generator in generators:  # what is measured shall not be lost
+        check_writable(generator.run.folder / "evaluation.json")
     _check_same_images([generator.run for generator in generators])
     extractor = _extractor(generators[0], features, inception_weights, cache)
     real = RealImages(generators[0].images, extractor, num, seed)
@@ -262,13 +265,10 @@ def _draw(folder: Path, picture: _Picture, features: str) -> None:
     """Draws samples beside their neighbors; where that fails the metrics stand without it."""
     file = folder / "figures" / f"neighbors_{safe_name(picture.prior)}_{features}.png"
     title = f"{folder.name}, samples of the prior '{picture.prior}'"
-    try:
+    with told_if_not_drawn(file):
         from dfm_flax.figures.neighbors import neighbors_figure
 
         neighbors_figure(file, picture.images, picture.neighbors, title=title)
-    # Whatever Matplotlib, as a user has set it up, may raise.
-    except Exception as error:
-        log.warning("no picture %s: %s", file, one_line(error))
 
 
 def _eight_bits(images: NDArray[np.float32]) -> Images:

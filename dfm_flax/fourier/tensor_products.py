@@ -1,7 +1,7 @@
 """The full series through XLA, as real tensor products.
 
 The series of K = (F+1)^m frequencies never needs K cosines a position. With
-theta_i = pi x_i, and frequencies centerd by g_i = 2 k_i - F,
+theta_i = pi x_i, and frequencies centered by g_i = 2 k_i - F,
 
     exp(2 pi i k.x) = exp(i F sum_i theta_i) * prod_i exp(i g_i theta_i),
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from dfm_flax import cluster
-from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.image_sets import absolute_place, load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.learning_rates import make_learning_rates, make_table_optimizer
@@ -46,9 +46,11 @@ class GenerationRun:
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
         task_of(config).check(config)
-        self.config = config
+        self.config = config = _from_anywhere(config)
         self._run = Run(workdir)
         self.folder = self._run.folder
+        if cluster.is_writer():
+            self._run.check_place()
         self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
         self.images = open_image_set(self._run, config)
         self.shape = ImageShape(*self.images.shape[1:])
@@ -131,6 +133,13 @@ class GenerationRun:
         if optimizer is not None:
             table = optimizer.latents(state.table, state.step, len(self.images))
         return GeneratorSnapshot(self.model, state.averaged_params, self.images, table)
+
+
+def _from_anywhere(config: ConfigDict) -> ConfigDict:
+    """The config with absolute paths, so that the run can be moved and used from any folder."""
+    config = config.copy_and_resolve_references()
+    config.data.name, config.data.data_dir = absolute_place(config.data.name, config.data.data_dir)
+    return config
 
 
 def open_image_set(run: Run, config: ConfigDict) -> NDArray[np.uint8]:

@@ -11,37 +11,29 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike, NDArray
 
-from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError, one_line
-from dfm_flax.generation.drawing import draw, encode
+from dfm_flax.generation.drawing import encode
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.inversion import invert
 from dfm_flax.generation.learning_rates import make_table_optimizer
 from dfm_flax.generation.prior import Prior, find_prior, load_prior, safe_name, save_prior
+from dfm_flax.generation.sampler import Images, Sampler, Size
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
 from dfm_flax.training.table import LatentTable
 
 log = logging.getLogger(__name__)
 
-Images = NDArray[np.float32]  # [B, H, W, C] in [0, 1]
-Size = tuple[int, int]  # (height, width) in pixels
-
 
 @dataclass(frozen=True, eq=False)
-class TrainedGenerator:
-    """A generator of images, trained in a run.
-
-    The images that its methods return are float32 [B, H, W, C] in [0, 1], of the size that the
-    training images have or, for a model that draws at any size, of `size` = (height, width).
+class TrainedGenerator(Sampler):
+    """A generator of images, trained in a run; see `Sampler`.
 
     Attributes:
-      run, config: where it is from.
+      run: where it is from.
       step: of the checkpoint.
-      model, params: decoder and encoder.
-      shape: of the images that it was trained on.
-      num_images: how many they were.
+      num_images: how many images it was trained on.
     """
 
     run: Run
@@ -51,23 +43,6 @@ class TrainedGenerator:
     params: Any
     shape: ImageShape
     num_images: int
-
-    def sample(
-        self, num: int, prior: str = "gaussian", seed: int = 0, size: Size | None = None
-    ) -> Images:
-        """Draws images of `num` random latents.
-
-        Args:
-          prior: what latents are drawn from, see `prior`.
-
-        Raises:
-          UsageError: there is no such prior, or the model cannot draw that size.
-        """
-        latents = np.asarray(self.prior(prior).sample(num, seed), np.float32)
-        expected = num, self.config.model.latent_size
-        if latents.shape != expected:
-            raise UsageError(f"prior {prior!r}: samples of shape {latents.shape}, not {expected}")
-        return self.decode(latents, size)
 
     def interpolate(self, first: int, second: int, num: int, size: Size | None = None) -> Images:
         """`num` images on the way between two training images, both included.
@@ -119,14 +94,6 @@ class TrainedGenerator:
         """The model's images for training images, from the latents that training gave them."""
         return self.decode(self.latents[np.asarray(index)])
 
-    def decode(self, latents: NDArray[np.floating], size: Size | None = None) -> Images:
-        """The images of latents [B, L]."""
-        height, width = size or (self.shape.height, self.shape.width)
-        # Twice: in pieces as they are drawn, and put together.
-        num_bytes = 2 * 4 * len(latents) * height * width * self.shape.channels
-        check_fits(num_bytes, f"drawing {len(latents):,} images of {width}x{height} pixels")
-        return draw(self.model, self.params, latents, height, width)
-
     def prior(self, name: str) -> Prior:
         """A prior by its name or import path, fitted to the latents of all training images.
 
@@ -136,8 +103,7 @@ class TrainedGenerator:
         Raises:
           UsageError: there is no such prior, or what was kept of it is damaged.
         """
-        if name == "normal" and self.model.native_prior == "standard_normal":
-            name = "standard_normal"
+        name = self.prior_name(name)
         kind = find_prior(name)
         if not kind.needs_latents:
             return kind.fit(np.empty((0, self.config.model.latent_size), np.float32))

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.config import flatten, load_config
 from dfm_flax.errors import UsageError
+from dfm_flax.outputs import Outputs
 from dfm_flax.tasks import Task
 
 
@@ -48,7 +49,7 @@ class GenerationTask(Task):
     def reconstruct(
         self,
         workdir: str | Path,
-        out: str | Path,
+        outputs: Outputs,
         *,
         scale: float = 1.0,
         size: tuple[int, int] | None = None,
@@ -58,12 +59,11 @@ class GenerationTask(Task):
         import numpy as np
 
         from dfm_flax.data.image_sets import load_image_set
-        from dfm_flax.figures.image_output import check_writable, write_images
+        from dfm_flax.figures.image_output import claim_images, write_images
         from dfm_flax.generation.input_images import read_images
         from dfm_flax.generation.sampling import load_generator
 
-        out = Path(out)
-        check_writable(out)
+        paths = claim_images(outputs, len(images))  # before any work
         generator = load_generator(workdir)
         shape = generator.shape
         if split:
@@ -72,8 +72,9 @@ class GenerationTask(Task):
         else:
             originals = read_images([str(image) for image in images], shape)
         scaled = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
-        write_images(out, generator.reconstruct(originals, size or scaled))
-        return [out]
+        paths = paths or claim_images(outputs, len(originals))  # of a split
+        write_images(paths, generator.reconstruct(originals, size or scaled))
+        return [outputs.path]
 
     def sample(
         self,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from dfm_flax.terminal import printable
+
 
 def print_table(results: list[dict[str, Any]]) -> None:
     """Prints rows of equal keys in aligned columns, the first to the left; None as a dash."""
@@ -16,4 +18,4 @@ def print_table(results: list[dict[str, Any]]) -> None:
 def _format(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(value)

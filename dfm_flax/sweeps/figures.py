@@ -16,6 +16,7 @@ from dfm_flax import config as configs
 from dfm_flax.compression.jobs import stored_images
 from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
+from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.figures.loss_intervals import interval_name, interval_of, loss_grid_figure
 from dfm_flax.figures.pictures import pictures_figure
 from dfm_flax.sweeps.folder import Sweep
@@ -47,7 +48,7 @@ def draw_figures(sweep: Sweep, figures: ConfigDict) -> list[Path]:
         paths += _draw_intervals(sweep, finished, figures.loss_bounds)
     if finished and figures.get("jpeg"):
         paths += compare_with_jpeg(sweep, finished)
-    return paths
+    return [path for path in paths if path.is_file()]
 
 
 def final_loss(entry: dict[str, Any]) -> float:
@@ -64,14 +65,18 @@ def _draw_intervals(
     keys = [tuple(cell.values.values()) for cell, _ in finished]
     grid, pictures = sweep.folder / "losses.png", sweep.folder / "intervals.png"
     rows, columns = (key.rpartition(".")[2] for key in finished[0][0].values)
-    loss_grid_figure(
-        grid,
-        dict(zip(keys, means, strict=True)),
-        {key: entries[0]["percent"] for key, (_, entries) in zip(keys, finished, strict=True)},
-        bounds,
-        labels=(rows, columns),
-        title=f"{first[0]['image']}: mean loss of {machines} after {first[0]['steps']} steps",
-    )
+    percents = {
+        key: entries[0]["percent"] for key, (_, entries) in zip(keys, finished, strict=True)
+    }
+    with told_if_not_drawn(grid):
+        loss_grid_figure(
+            grid,
+            dict(zip(keys, means, strict=True)),
+            percents,
+            bounds,
+            labels=(rows, columns),
+            title=f"{first[0]['image']}: mean loss of {machines} after {first[0]['steps']} steps",
+        )
     panels = [("original", stored_images(sweep.run_of(finished[0][0]))[0].pixels)]
     for interval in range(len(bounds) + 1):
         inside = [i for i, mean in enumerate(means) if interval_of(mean, bounds) == interval]
@@ -89,5 +94,6 @@ def _draw_intervals(
             f"{values}, {entry['percent']:.3g}%"
         )
         panels.append((caption, read_image(file).pixels))
-    pictures_figure(pictures, panels, columns=3)
+    with told_if_not_drawn(pictures):
+        pictures_figure(pictures, panels, columns=3)
     return [grid, pictures]

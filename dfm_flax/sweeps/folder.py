@@ -8,9 +8,12 @@ from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, check_writable, local_path
 from dfm_flax.runs import Run, read_config, write_config
 from dfm_flax.sweeps.grid import Cell, make_cells, without
+
+# What a sweep writes when its cells are finished.
+_WRITTEN = ("table.csv", "losses.png", "intervals.png", "jpeg.csv", "jpeg_means.csv", "jpeg.png")
 
 
 class Sweep:
@@ -24,7 +27,7 @@ class Sweep:
     """
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
-        self.folder = Path(workdir)
+        self.folder = local_path(workdir)
         self.cells = make_cells(config)
         self._config = without(config, "figures")  # those can be drawn anew
 
@@ -53,9 +56,12 @@ class Sweep:
         """Writes the config into a new folder.
 
         Raises:
-          UsageError: as `check_same`, or there are cells of an unknown config.
+          UsageError: as `check_same`, or there are cells of an unknown config, or files of a
+            user's that the sweep would replace.
         """
+        check_writable(self.folder / "sweep.json")
         cells_first = (self.folder / "cells").exists()  # who starts writes the config first
+        users = [name for name in _WRITTEN if (self.folder / name).exists()]
         self.check_same()
         if (self.folder / "sweep.json").exists():
             return
@@ -63,6 +69,11 @@ class Sweep:
             raise UsageError(
                 f"--workdir {self.folder}: there are cells, but no sweep.json of their sweep; "
                 "restore it, or use another --workdir"
+            )
+        if users:
+            raise UsageError(
+                f"--workdir {self.folder}: no sweep is here, but {users[0]}, which a sweep would "
+                "replace; use another --workdir"
             )
         write_config(self.folder / "sweep.json", self._config)
         self.check_same()  # another process may have started another sweep at that moment

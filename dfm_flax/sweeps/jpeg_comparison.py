@@ -11,6 +11,7 @@ from dfm_flax.baselines.jpeg import Jpeg, jpeg_within
 from dfm_flax.compression.jobs import stored_images
 from dfm_flax.compression.results import mean
 from dfm_flax.data.images import Image, read_image
+from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.figures.pictures import pictures_figure
 from dfm_flax.metrics.distortion import distortion
 from dfm_flax.sweeps.folder import Sweep, write_csv
@@ -50,7 +51,8 @@ def compare_with_jpeg(sweep: Sweep, finished: Finished) -> list[Path]:
     table, means, figure = (sweep.folder / f"jpeg{end}" for end in (".csv", "_means.csv", ".png"))
     write_csv(table, rows)
     write_csv(means, summarize_jpeg(rows))
-    pictures_figure(figure, above + below, columns=len(above))
+    with told_if_not_drawn(figure):
+        pictures_figure(figure, above + below, columns=len(above))
     return [table, means, figure]
 
 

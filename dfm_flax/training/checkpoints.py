@@ -5,21 +5,27 @@ import functools
 import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from dfm_flax.errors import DfmError, UsageError, one_line
+from dfm_flax.training.orbax_paths import literal_path
 
 log = logging.getLogger(__name__)
 
 # The training curve: (step, mean of a metric of each model since the entry before).
 History = list[tuple[int, list[float]]]
+
+_LOOKS, _PAUSE_SECONDS = 20, 0.5  # at checkpoints that a training is replacing
+_Found = TypeVar("_Found")
 
 
 class Checkpoints:
@@ -58,7 +64,7 @@ class Checkpoints:
                 primary_host=process, active_processes={process}
             ),
         )
-        return ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(literal_path(self._folder), options=options)
 
     def save(self, step: int, state: Any, history: History) -> None:
         """Starts to save a state of NumPy arrays; a save still under way is waited for.
@@ -85,7 +91,9 @@ class Checkpoints:
     def restore_newest(self, template: Any) -> tuple[Any, History] | None:
         """The newest sound checkpoint as (state, history), or None where there is none yet.
 
-        Damaged checkpoints are reported, set aside (if not `read_only`) and passed over.
+        Damaged checkpoints are reported, set aside (if not `read_only`) and passed over. With
+        `read_only` a training may be replacing them meanwhile: what cannot be read is looked at
+        again before it counts as damaged.
 
         Args:
           template: a state of the wanted structure, shapes and dtypes, of NumPy arrays.
@@ -96,29 +104,37 @@ class Checkpoints:
         """
         if not self._folder.is_dir():
             return None
-        damaged: dict[int, str] = {}
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            try:
-                check_model(self._folder / str(step), template)
-                restored = self._restore(step, template)
-            except UsageError:
-                raise
-            except Exception as error:  # whatever a broken file makes Orbax raise
-                damaged[step] = f"{type(error).__name__}: {one_line(error)[:200]}"
-                continue
-            for other, reason in damaged.items():
-                log.warning(
-                    "checkpoint %d is damaged, going on from the one before (%s)", other, reason
-                )
-            self._set_aside(damaged)
-            return restored
-        if damaged:
+        if self._read_only:
+            restored, damaged = _steady(
+                self._folder, lambda: self._look(template), lambda found: not found[1]
+            )
+        else:
+            restored, damaged = self._look(template)
+        if restored is None and damaged:
             raise DfmError(
                 f"{self._folder}: none of the checkpoints {list(damaged)} can be read "
                 f"({next(iter(damaged.values()))}); "
                 "restore the folder from a backup, or train into a new --workdir"
             )
-        return None
+        for step, reason in damaged.items():
+            log.warning("checkpoint %d is damaged, going on from the one before (%s)", step, reason)
+        self._set_aside(damaged)
+        return restored
+
+    def _look(self, template: Any) -> tuple[tuple[Any, History] | None, dict[int, str]]:
+        """The newest that can be read, and what is wrong with those after it, by step."""
+        damaged: dict[int, str] = {}
+        if self._read_only:
+            self._manager.reload()
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                check_model(self._folder / str(step), template)
+                return self._restore(step, template), damaged
+            except UsageError:
+                raise
+            except Exception as error:  # whatever a broken file makes Orbax raise
+                damaged[step] = f"{type(error).__name__}: {one_line(error)[:200]}"
+        return None, damaged
 
     def newest_step(self) -> int | None:
         return self._manager.latest_step() if self._folder.is_dir() else None
@@ -181,21 +197,33 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
     Raises:
       UsageError: there is no checkpoint, it is damaged, or it is not of the template's model.
     """
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    step = None
-    if folder.is_dir():
-        with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
-            step = manager.latest_step()
-            if step is not None:
-                return step, _restore_parts(manager, folder.absolute() / str(step), template)
-    raise UsageError(f"{folder}: no checkpoint yet; train first")
+
+    def look() -> tuple[int, dict] | None:
+        if not folder.is_dir():
+            return None
+        options = ocp.CheckpointManagerOptions(read_only=True)
+        with ocp.CheckpointManager(literal_path(folder), options=options) as manager:
+            steps = sorted(manager.all_steps())
+            if not steps:
+                return None
+            return steps[-1], _restore_parts(manager, folder.absolute(), steps, template)
+
+    found = _steady(folder, look)
+    if found is None:
+        raise UsageError(f"{folder}: no checkpoint yet; train first")
+    return found
 
 
-def _restore_parts(manager: ocp.CheckpointManager, checkpoint: Path, template: dict) -> dict:
+def _restore_parts(
+    manager: ocp.CheckpointManager, folder: Path, steps: list[int], template: dict
+) -> dict:
+    """Those of the last of all steps."""
+    *older, step = steps
+    checkpoint = folder / str(step)
     try:
         check_model(checkpoint, template, partial=True)
         restored = manager.restore(
-            int(checkpoint.name),
+            step,
             args=ocp.args.Composite(
                 state=ocp.args.PyTreeRestore(
                     item=template,
@@ -213,11 +241,58 @@ def _restore_parts(manager: ocp.CheckpointManager, checkpoint: Path, template: d
         raise
     except Exception as error:  # whatever a broken file makes Orbax raise
         reason = f"{type(error).__name__}: {one_line(error)[:200]}"
-        raise UsageError(
-            f"{checkpoint}: damaged ({reason}); remove it to use the one before it, or go on "
-            "training: `dfm train` sets it aside"
-        ) from error
+        cure = (
+            f"move it away to use step {older[-1]}, or go on training: `dfm train` sets it aside"
+            if older
+            else "restore it from a backup, or train into a new --workdir"
+        )
+        raise UsageError(f"{checkpoint}: damaged ({reason}); {cure}") from error
     return parts
+
+
+def _steady(
+    folder: Path, look: Callable[[], _Found], whole: Callable[[_Found], bool] = lambda found: True
+) -> _Found:
+    """What `look` finds in a folder of checkpoints that a training may be replacing meanwhile.
+
+    A failure, or something that is not whole, counts only where the checkpoints are the same from
+    before it until a while after: else one was being removed as it was read, and there is a newer.
+
+    Raises:
+      UsageError: they are replaced faster than they can be read.
+      Exception: what `look` raises.
+    """
+    for _ in range(_LOOKS):
+        before, failure = _listing(folder), None
+        try:
+            found = look()
+            if whole(found):
+                return found
+        except Exception as error:
+            failure = error
+        time.sleep(_PAUSE_SECONDS)
+        if _listing(folder) == before:
+            if failure:
+                raise failure
+            return found
+    raise UsageError(
+        f"{folder}: checkpoints are replaced faster than they can be read; try again, or let the "
+        "run keep more of them, by training.keep_checkpoints"
+    )
+
+
+def _listing(folder: Path) -> set[tuple[str, int, int]]:
+    """The files of all finished checkpoints, with size and time."""
+    files = set()
+    for parent, folders, names in os.walk(folder):  # which passes over what vanishes
+        if parent == str(folder):
+            folders[:] = [name for name in folders if name.isdecimal()]
+        for name in names:
+            with contextlib.suppress(OSError):
+                file = os.path.join(parent, name)
+                status = os.stat(file)
+                files.add((file, status.st_size, status.st_mtime_ns))
+    return files
 
 
 def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> None:
@@ -231,7 +306,9 @@ def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> No
       UsageError: it is of another one; says where they differ, and what to do.
       Exception: whatever Orbax raises for a damaged one.
     """
-    stored = _shapes(ocp.PyTreeCheckpointHandler().metadata(checkpoint / "state").tree)
+    stored = _shapes(
+        ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree
+    )
     wanted = _shapes(template)
     for name in wanted if partial else {**wanted, **stored}:
         there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))

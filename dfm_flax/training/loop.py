@@ -144,6 +144,10 @@ def train(
             with _timed(spent, "steps"):
                 state, means, first_bad, finite = train_steps(state, feed, np.int32(count))
                 metrics = {name: np.asarray(mean) for name, mean in means.items()}
+            if curve not in metrics:
+                raise UsageError(
+                    f"the loss gives the metrics {', '.join(metrics)}, and lacks {curve!r}"
+                )
             done += count
             _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
             if not writes:

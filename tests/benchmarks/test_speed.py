@@ -33,14 +33,15 @@ def test_report_holds_the_rows_and_draws_them(tmp_path):
         {"depth": 2, "width": 8, "positions": 4096, "percent_of_peak": 25.0},
     ]
     rows = [row, *(row | {"case": "scaling"} | values for values in scaled)]
-    report.write(tmp_path, rows)
+    files = tmp_path / "speed.json", tmp_path / "speed.png"
+    report.write(*files, rows)
     written = json.loads((tmp_path / "speed.json").read_text())
     assert written["rows"] == rows
     assert written["where"]["evaluation"]
     with PIL.Image.open(tmp_path / "speed.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10
-    report.write(tmp_path, rows[:1])  # one of the panels alone
-    report.write(tmp_path, rows[1:])
+    report.write(*files, rows[:1])  # one of the panels alone
+    report.write(*files, rows[1:])
 
 
 @pytest.mark.slow

@@ -50,10 +50,10 @@ def test_pixels_to_bytes_and_back(gradient, tmp_path, monkeypatch, capsys):
     [({}, {"bpp": 0.3}), ({"psnr": 30.0}, {"psnr": 30.0}), ({"percent": 9.0}, {"percent": 9.0})],
 )
 def test_what_is_asked_for(gradient, monkeypatch, options, goal):
-    def fake(sources, out, asked, num_steps, workdir, seed):
+    def fake(sources, outs, asked, num_steps, workdir, seed):
         assert isinstance(sources[0], Image)
         assert (asked, num_steps, workdir, seed) == (encoder.Goal(**goal), 7, "w", 3)
-        out.write_bytes(b"data")
+        outs[0].write_bytes(b"data")
         return [{"bpp": 1.0, "psnr": 2.0, "ms_ssim": None, "weights": 3, "reached": False}]
 
     monkeypatch.setattr(encoder, "encode", fake)

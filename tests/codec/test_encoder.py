@@ -57,7 +57,7 @@ def test_goals_without_sense(goal):
 def test_too_small_images_are_named(tmp_path, photos):
     message = r"image a: no machine makes a file of 38 bytes; ask for at least 0\.\d+ bpp"
     with pytest.raises(UsageError, match=message):
-        encode([str(photos / "a.png")], tmp_path / "a.dfm", Goal(bpp=0.1), 10)
+        encode([str(photos / "a.png")], [tmp_path / "a.dfm"], Goal(bpp=0.1), 10)
     assert not (tmp_path / "a.dfm").exists()
 
 
@@ -111,7 +111,7 @@ def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
 @pytest.mark.slow
 def test_a_quality_of_a_gray_image(tmp_path, photos, shallow):
     out = tmp_path / "named.dfm"
-    (entry,) = encode([str(photos / "g.png")], out, Goal(psnr=22.0), 100)
+    (entry,) = encode([str(photos / "g.png")], [out], Goal(psnr=22.0), 100)
     assert entry["reached"]
     assert 22 <= entry["psnr"] < 25  # of 200 weights, some are a dB
     assert read(out).machine.channels == 1
@@ -145,7 +145,7 @@ def test_a_quality_out_of_reach_says_so(tmp_path, photos, quantized, monkeypatch
     for quality, trained in ((23.5, 3), (90, 2), (1e9, 2)):
         asked.clear()
         arguments = ["compress", str(photos / "a.png"), "-o", str(out), f"--psnr={quality:g}"]
-        assert main(arguments) == 1
+        assert main([*arguments, "--overwrite"]) == 1
         message = f"not the {quality:g} dB asked for; use more --steps"
         assert message in capsys.readouterr().err
         # Larger each time, but never than the raw image.

@@ -1,10 +1,11 @@
+import argparse
 import subprocess
 import sys
 
 import pytest
 
 from dfm_flax.cli import main
-from dfm_flax.commands.arguments import described
+from dfm_flax.commands.arguments import count, described, positive, seed, whole
 from dfm_flax.generation.prior import PRIORS
 
 
@@ -36,3 +37,40 @@ def test_a_help_imports_nothing_heavy():
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (whole, "1e3", 1000),
+        (count, "2_000", 2000),
+        (seed, "4294967295", 2**32 - 1),
+        (seed, "0", 0),
+        (positive, "1e-3", 0.001),
+        (positive, "3", 3.0),
+    ],
+)
+def test_numbers(read, text, value):
+    assert read(text) == value
+    assert type(read(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "said"),
+    [
+        (seed, "-1", "from 0 to 4294967295"),
+        (seed, "4294967296", "from 0 to 4294967295"),  # which would equal 0
+        (seed, str(2**64), "from 0 to 4294967295"),
+        (count, "0", "1 or more"),
+        (count, "1.5", "'1.5' is not a whole number"),
+        (count, "", "'' is not a whole number"),
+        (count, "9" * 5000, "is not a whole number"),
+        (positive, "0", "0 is not a number above 0"),
+        (positive, "nan", "'nan' is not a number"),
+        (positive, "1e999", "'1e999' is not a number"),
+        (positive, "much", "'much' is not a number"),
+    ],
+)
+def test_numbers_that_are_refused(read, text, said):
+    with pytest.raises(argparse.ArgumentTypeError, match=said):
+        read(text)

@@ -56,8 +56,8 @@ def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     assert "no run here" in one_line_error(capsys, "sample", f"--workdir={tmp_path}", out)
     assert "no image given" in one_line_error(capsys, "reconstruct", workdir, out)
     line = one_line_error(capsys, "sample", workdir, f"--out={tmp_path}/o.xyz")
-    assert "use an image suffix" in line
-    assert "use an image suffix" in one_line_error(
+    assert "use a suffix such as .png" in line
+    assert "use a suffix such as .png" in one_line_error(
         capsys, "sample", f"--workdir={tmp_path}", f"--out={tmp_path}/o.xyz"
     )  # before any work, even of looking for a run
     with pytest.raises(SystemExit):

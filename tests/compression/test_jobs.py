@@ -104,7 +104,7 @@ def test_a_folder_gives_its_images_by_name_and_says_what_it_leaves_out(tmp_path,
     other = save(tmp_path / "other.png", array)
     images = open_images(Run(tmp_path / "run"), settings(other, str(tmp_path / "in")))
     assert [image.name for image in images] == ["other", "a", "b", "c"]
-    assert "left out, as they are no images: Thumbs.db, deeper, notes.txt" in caplog.text
+    assert "2 left out, no images: deeper, notes.txt" in caplog.text
 
 
 def test_a_damaged_image_in_a_folder_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 """Tests of images in folders: which splits and classes they have, and what is refused."""
 
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -30,7 +32,19 @@ def noise(*shape):
         ),
         (["train/1.png", "test/1.png"], [("test/1.png", "test", ""), ("train/1.png", "train", "")]),
         (["train/1.png", "cat/1.png"], [("cat/1.png", "", "cat"), ("train/1.png", "", "train")]),
-        ([".a/1.png", "__MACOSX/a/1.png", "b/.x.png", "_b/1.png"], [("_b/1.png", "", "_b")]),
+        (
+            [".a/1.png", "__MACOSX/a/1.png", "@eaDir/1.png", "b/.x.png", "_b/1.png"],
+            [("_b/1.png", "", "_b")],
+        ),
+        (
+            ["Train/1.png", "Test/1.png", "val/1.png"],
+            [
+                ("Test/1.png", "test", ""),
+                ("Train/1.png", "train", ""),
+                ("val/1.png", "validation", ""),
+            ],
+        ),
+        (["a/1.png", "a/README.pdf", "a/clip.mpg", "a/feat.h5"], [("a/1.png", "", "a")]),
     ],
 )
 def test_splits_and_classes(paths, expected):
@@ -39,7 +53,7 @@ def test_splits_and_classes(paths, expected):
 
 def test_other_files_are_named_in_a_warning(caplog):
     assert len(arrange(["a/1.png", "a/notes.txt", "README"], "here")) == 1
-    assert "here: 2 files are no images and left out, such as README" in caplog.text
+    assert "here: 2 left out, no images: README, a/notes.txt" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -49,6 +63,10 @@ def test_other_files_are_named_in_a_warning(caplog):
         (["a.txt"], "here: no images there"),
         (["a/b/1.png"], "a/b/1.png lies too deep"),
         (["train/a/b/1.png"], "train/a/b/1.png lies too deep"),
+        (["a/b/c/1.png"], "a/b/c/1.png lies too deep"),
+        (["train/1.png", "test/1.png", "cat/1.png"], "are test and train splits or classes.* cat"),
+        (["train/1.png", "val/1.png", "1.png"], "splits or classes.* images beside them"),
+        (["val/1.png", "valid/1.png"], "of val and valid two are the same split"),
         (["a/1.png", "1.png"], "1.png lies beside the folders of classes"),
     ],
 )
@@ -60,7 +78,10 @@ def test_refused(paths, message):
 def test_files_are_found_below_a_folder(tmp_path):
     for name in ("b/2.png", "a.png", "b/c/1.png", "b/c/d/too deep.png"):
         write(tmp_path / name, noise(2, 2))
-    assert list_folder(tmp_path) == ["a.png", "b/2.png", "b/c/1.png"]
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "b" / "back").symlink_to(tmp_path)
+    write(tmp_path / "@eaDir" / "a.png", noise(2, 2))
+    assert list_folder(tmp_path) == ["a.png", "b/2.png", "b/c/1.png", "b/c/d/too deep.png"]
     with pytest.raises(UsageError, match="no such folder"):
         list_folder(tmp_path / "none")
 

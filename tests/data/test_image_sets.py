@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import sklearn.datasets
 
-from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.image_sets import absolute_place, load_image_set
 from dfm_flax.errors import UsageError
 
 
@@ -179,3 +179,30 @@ def test_a_set_by_import_path(sets_of_a_user):
 def test_functions_that_give_no_set(sets_of_a_user, name, split, message):
     with pytest.raises(UsageError, match=message):
         load_image_set(f"sets_of_a_user:{name}", split, "elsewhere")
+
+
+def test_a_place_means_the_same_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert absolute_place("folder:a/b", "tfds") == (f"folder:{tmp_path}/a/b", f"{tmp_path}/tfds")
+    assert absolute_place("folder:~/a", "") == ("folder:/home/somebody/a", "")
+    assert absolute_place("digits", "") == ("digits", "")
+    assert absolute_place("my_module:function", "/t") == ("my_module:function", "/t")
+
+
+def test_flat_folders_of_splits_do_not_leak(tmp_path):
+    for i, name in enumerate(("Train", "val", "TEST")):
+        (tmp_path / name).mkdir()
+        for j in range(i + 1):
+            PIL.Image.fromarray(np.full((2, 2), 10 * i + j, np.uint8)).save(
+                tmp_path / name / f"{j}.png"
+            )
+    for split, values in (
+        ("train", {0}),
+        ("validation", {10, 11}),
+        ("test", {20, 21, 22}),
+        ("all", {0, 10, 11, 20, 21, 22}),
+    ):
+        loaded = load_image_set(f"folder:{tmp_path}", split)
+        assert set(loaded.images[:, 0, 0, 0].tolist()) == values
+        assert loaded.num_classes == 1

@@ -5,6 +5,7 @@ import os
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dfm_flax.data.images import Image, prepare, read_image, write_image
+from dfm_flax.data import images
+from dfm_flax.data.images import TRANSPARENCY, Image, image_size, prepare, write_image
 from dfm_flax.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -53,12 +55,21 @@ def png_16_bit(array):
     return out
 
 
-def check(image, expected, levels=255, had_alpha=False):
+def read_image(source):
+    """What is read, which is what the header promised."""
+    image = images.read_image(source)
+    header = image_size(source)
+    assert (header.height, header.width, header.channels) == image.pixels.shape
+    assert header.levels == image.levels
+    return image
+
+
+def check(image, expected, levels=255, had_alpha=False, notes=()):
     assert image.pixels.dtype == np.float32
     assert image.pixels.shape == expected.shape
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
     assert image.levels == levels
-    assert image.had_alpha is had_alpha
+    assert image.notes == ((TRANSPARENCY,) if had_alpha else ()) + notes
 
 
 def one_line(raised):
@@ -134,7 +145,7 @@ def test_premultiplied_alpha(tmp_path):
     rgba = np.broadcast_to(np.array([100, 50, 0, 128], np.uint8), (5, 7, 4))
     tifffile.imwrite(tmp_path / "a.tif", rgba, photometric="rgb", extrasamples=["assocalpha"])
     image = read_image(tmp_path / "a.tif")
-    assert image.had_alpha
+    assert TRANSPARENCY in image.notes
     np.testing.assert_allclose(image.pixels, (rgba[..., :3] + 127.0) / 255, atol=1 / 255)
 
 
@@ -163,7 +174,9 @@ def test_16_bit_alpha_png(tmp_path):
     check(read_image(tmp_path / "a.png"), expected, levels=65535, had_alpha=True)
     (tmp_path / "b.png").write_bytes(png_16_bit(rgba[..., :2]))
     gray, alpha = rgba[..., :1] // 256 / 255, rgba[..., 1:2] // 256 / 255  # Pillow's 8 bits
-    check(read_image(tmp_path / "b.png"), gray * alpha + 1 - alpha, had_alpha=True)
+    image = read_image(tmp_path / "b.png")
+    check(replace(image, notes=image.notes[1:]), gray * alpha + 1 - alpha, had_alpha=True)
+    assert image.notes[0] == "its 16 bits a sample are read as 8"
 
 
 @pytest.mark.parametrize("byteorder", "<>")
@@ -227,7 +240,8 @@ def test_animation_gives_its_first_frame(tmp_path, suffix):
     frames = [PIL.Image.new("RGB", (7, 5), color) for color in ("white", "black", "red")]
     options = {"lossless": True} if suffix == ".webp" else {}
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], **options)
-    check(read_image(tmp_path / f"a{suffix}"), np.ones((5, 7, 3)))
+    notes = ("only the first of its 3 frames is read",)
+    check(read_image(tmp_path / f"a{suffix}"), np.ones((5, 7, 3)), notes=notes)
 
 
 TURNS = {  # by EXIF orientation: what brings the stored array upright
@@ -377,14 +391,14 @@ def test_decompression_bomb(tmp_path, monkeypatch, limit):
 
 def image_of(height, width, channels=3):
     pixels = RNG.random((height, width, channels), dtype=np.float32)
-    return Image(pixels, levels=65535, name="noise", had_alpha=True)
+    return Image(pixels, levels=65535, name="noise", notes=("seen",))
 
 
 def test_prepare_keeps_everything_unless_told():
     image = image_of(5, 7)
     prepared = prepare(image)
     assert np.array_equal(prepared.pixels, image.pixels)
-    assert (prepared.levels, prepared.name, prepared.had_alpha) == (65535, "noise", True)
+    assert (prepared.levels, prepared.name, prepared.notes) == (65535, "noise", ("seen",))
 
 
 @settings(deadline=None, max_examples=60)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+import zipfile
 
 import numpy as np
 import PIL.Image
@@ -170,3 +171,11 @@ def test_an_archive_larger_than_memory(class_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
     with pytest.raises(UsageError, match=r"a.tar.gz, unpacked, takes .* and 10,000 are free"):
         read_originals(archive)
+
+
+def test_another_archive_is_one_line(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("train/a/1.png", b"")
+    with pytest.raises(UsageError, match=r"x\.zip: cut off, damaged or no tar archive") as error:
+        read_originals(tmp_path / "x.zip")
+    assert "\n" not in str(error.value)

@@ -86,7 +86,7 @@ def test_steps_are_those_of_a_plain_loop():
 
 
 def test_a_dense_table_is_a_parameter_of_optax():
-    """The same steps with all latents as a parameter of `optax.adam`, at a falling rate."""
+    """As with all latents as a parameter of `optax.adam`, at a falling learning rate."""
     state, learning_rate = initial(), optax.linear_schedule(0.05, 1e-7, 40)
     dense = TableOptimizer(learning_rate, 0.9, 0.999, dense=True)
     trained, _ = run(state, [37], table_optimizer=dense)

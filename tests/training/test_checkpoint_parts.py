@@ -1,9 +1,11 @@
+import contextlib
 import shutil
 
 import numpy as np
 import pytest
 
 from dfm_flax.errors import UsageError
+from dfm_flax.training import checkpoints
 from dfm_flax.training.checkpoints import Checkpoints, restore_parts
 
 
@@ -12,11 +14,10 @@ def state(step):
 
 
 def saved(folder, *steps):
-    checkpoints = Checkpoints(folder, 5)
-    for step in steps:
-        checkpoints.save(step, state(step), [(step, [0.5, 0.25])])
-    checkpoints.wait()
-    checkpoints.close()
+    with contextlib.closing(Checkpoints(folder, 5)) as made:
+        for step in steps:
+            made.save(step, state(step), [(step, [0.5, 0.25])])
+        made.wait()
 
 
 def test_parts_are_restored_without_the_rest(tmp_path):
@@ -36,13 +37,15 @@ def test_parts_of_another_model_are_refused(tmp_path):
 
 
 def test_parts_of_a_damaged_checkpoint_are_refused_and_nothing_is_moved(tmp_path):
-    saved(tmp_path / "c", 10)
-    for path in (tmp_path / "c" / "10" / "state").rglob("*"):
-        if path.is_file() and "manifest" not in path.name:
-            path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(UsageError, match=r"damaged .* remove it to use the one before"):
-        restore_parts(tmp_path / "c", {"w": np.zeros(2000, np.float32)})
-    assert (tmp_path / "c" / "10").is_dir()
+    saved(tmp_path / "c", 10, 20)
+    for step, cure in ((20, "move it away to use step 10"), (10, "restore it from a backup")):
+        for path in (tmp_path / "c" / str(step) / "state").rglob("*"):
+            if path.is_file() and "manifest" not in path.name:
+                path.write_bytes(path.read_bytes()[:-7])
+        with pytest.raises(UsageError, match=rf"{step}: damaged .*; {cure}"):
+            restore_parts(tmp_path / "c", {"w": np.zeros(2000, np.float32)})
+        assert (tmp_path / "c" / str(step)).is_dir()
+        shutil.rmtree(tmp_path / "c" / str(step))
 
 
 def test_parts_with_other_bytes_are_refused(tmp_path):
@@ -79,3 +82,62 @@ def test_parts_where_there_is_no_checkpoint(tmp_path):
     with pytest.raises(UsageError, match="no checkpoint yet"):
         restore_parts(tmp_path / "c", {})
     assert not (tmp_path / "c").exists()
+
+
+def half_removed(folder):
+    """A checkpoint while Orbax removes it, with some files gone and others not."""
+    for path in sorted((folder / "state").rglob("*")):
+        if path.is_file() and "manifest" not in path.name:
+            path.unlink()
+
+
+def only_state(found):
+    return found["w"] if isinstance(found, dict) else found[0]["w"]
+
+
+def parts(folder):
+    return restore_parts(folder, {"w": np.zeros(2000, np.float32)})[1]
+
+
+def newest(folder):
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as reader:
+        return reader.restore_newest(state(0))
+
+
+@pytest.mark.parametrize("read", [parts, newest])
+def test_a_checkpoint_that_a_training_replaces_meanwhile_is_no_damage(
+    tmp_path, monkeypatch, caplog, read
+):
+    """With keep_checkpoints=1 the only one vanishes as it is read, and a newer one is there."""
+    folder, spare = tmp_path / "c", tmp_path / "spare"
+    saved(folder, 10)
+    saved(spare, 20)
+    check = checkpoints.check_model
+
+    def train_on(checkpoint, template, **options):
+        if checkpoint.name == "10":
+            half_removed(checkpoint)
+        check(checkpoint, template, **options)
+
+    def pause(seconds):
+        if not (folder / "20").exists():
+            (spare / "20").rename(folder / "20")
+            shutil.rmtree(folder / "10")
+
+    monkeypatch.setattr(checkpoints, "check_model", train_on)
+    monkeypatch.setattr(checkpoints.time, "sleep", pause)
+    np.testing.assert_array_equal(only_state(read(folder)), state(20)["w"])
+    assert "damaged" not in caplog.text
+
+
+def test_checkpoints_that_never_rest_are_told_of_as_what_they_are(tmp_path, monkeypatch):
+    saved(tmp_path / "c", 10)
+    half_removed(tmp_path / "c" / "10")
+
+    def pause(seconds):
+        file = tmp_path / "c" / "10" / "more"
+        file.write_text(file.read_text() + "." if file.exists() else ".")
+
+    monkeypatch.setattr(checkpoints.time, "sleep", pause)
+    with pytest.raises(UsageError, match="replaced faster than they can be read"):
+        parts(tmp_path / "c")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.training.checkpoints import Checkpoints, digest
+from dfm_flax.training.checkpoints import Checkpoints, digest, restore_parts
 
 STATE = {
     "w": np.arange(2000, dtype=np.float32),
@@ -40,6 +40,14 @@ def test_the_newest_is_restored_exactly(tmp_path):
     found, history = restored(tmp_path / "c")
     assert digest(found) == digest(state(20))
     assert history == [(20, [0.5, 0.25])]
+
+
+@pytest.mark.parametrize("name", ["runs[1]", "a*b", "what?", "[x] *"])
+def test_any_name_of_a_folder(tmp_path, name):
+    """Orbax looks for files by patterns, which brackets and stars in a path are not."""
+    saved(tmp_path / name / "c", 10, 20)
+    assert digest(restored(tmp_path / name / "c")[0]) == digest(state(20))
+    assert restore_parts(tmp_path / name / "c", {"w": np.zeros(2000, np.float32)})[0] == 20
 
 
 def test_nothing_yet(tmp_path):

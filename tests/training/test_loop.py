@@ -64,6 +64,12 @@ def test_a_weight_that_overflows_is_noticed_though_the_loss_is_finite(checkpoint
         run(data, checkpoints, Schedule(40, 5, 10))
 
 
+def test_a_loss_without_the_metric_of_the_curve_is_refused_after_one_dispatch(checkpoints):
+    with pytest.raises(UsageError, match="gives the metrics loss, and lacks 'mse'"):
+        train(step, initial(), DATA, Schedule(40, 5, 10), checkpoints, curve="mse")
+    assert checkpoints.newest_step() is None
+
+
 def test_a_finished_run_is_not_trained_again(checkpoints):
     first, history = run(DATA, checkpoints, Schedule(40, 10, 20))
     again, same = run(jnp.full_like(DATA, jnp.nan), checkpoints, Schedule(40, 10, 20))

@@ -85,7 +85,7 @@ def dense_gradient(index, gradients, num):
     return jnp.zeros((num, 4)).at[index].add(gradients)
 
 
-# At most one update of size 1 a step: rates add up to what a row can move in all.
+# At most one update of size 1 a step: learning rates add up to what a row can move in all.
 SCHEDULES = {
     "linear to zero": optax.linear_schedule(1e-2, 1e-7, 600),
     "constant": optax.constant_schedule(1e-2),
@@ -133,8 +133,8 @@ def test_one_long_coast_is_that_of_float64():
     table = table.coasted(index, 5000, schedule, B1, 0.999)
     mu, nu, x = 0.1 * gradient.astype(float), 1e-3 * gradient.astype(float) ** 2, 0.0
     for t in range(1, 5001):
-        rate = max(1e-2 * (1 - (t - 1) / 600), 0) + 1e-7 * min((t - 1) / 600, 1)
-        x = x - rate * (mu / (1 - B1**t)) / (np.sqrt(nu / (1 - 0.999**t)) + 1e-8)
+        learning_rate = max(1e-2 * (1 - (t - 1) / 600), 0) + 1e-7 * min((t - 1) / 600, 1)
+        x = x - learning_rate * (mu / (1 - B1**t)) / (np.sqrt(nu / (1 - 0.999**t)) + 1e-8)
         mu, nu = B1 * mu, 0.999 * nu
     moved = np.asarray(table.latents, float) - np.asarray(start.latents, float)
     np.testing.assert_allclose(moved, x, atol=2e-6 * np.abs(x).max() + 2e-7)

@@ -1,0 +1,71 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from dfm_flax.errors import UsageError
+from dfm_flax.generation.generator import ImageShape, initial_params, make_generator
+from dfm_flax.generation.pretrained import export, load_pretrained
+from dfm_flax.generation.sampling import TrainedGenerator
+
+SHAPE = ImageShape(8, 8, 1)
+
+
+class Trained(TrainedGenerator):
+    """With latents that need no run."""
+
+    latents = np.random.default_rng(0).normal(2, 3, (50, 4)).astype(np.float32)
+
+
+def trained(small, variant, tmp_path):
+    config = small(variant)
+    model = make_generator(config, SHAPE)
+    params = initial_params(model, jax.random.PRNGKey(0), 4, SHAPE)
+    run = type("Run", (), {"folder": tmp_path / "run"})()
+    made = object.__new__(Trained)
+    for field, value in zip(
+        dataclasses.fields(TrainedGenerator),
+        (run, config, 60, model, params, SHAPE, 50),
+        strict=True,
+    ):
+        object.__setattr__(made, field.name, value)
+    return made
+
+
+@pytest.mark.parametrize("variant", ["dfm", "vae"])
+def test_a_file_samples_as_the_run_does(small, tmp_path, variant):
+    generator = trained(small, variant, tmp_path)
+    file = tmp_path / "g.npz"
+    export(generator, file)
+    again = load_pretrained(file)
+    assert set(again.params) == {"decoder"}
+    for prior in ("normal", "gaussian"):
+        np.testing.assert_array_equal(
+            again.sample(5, prior, seed=3), generator.sample(5, prior, seed=3)
+        )
+    if variant == "dfm":
+        assert again.sample(2, size=(5, 7)).shape == (2, 5, 7, 1)
+    with pytest.raises(UsageError, match="prior 'gmm' is not in this file, which has"):
+        again.sample(1, "gmm")
+    assert file.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.7, 0.9])
+def test_a_damaged_file_is_one_line(small, tmp_path, place):
+    file = tmp_path / "g.npz"
+    export(trained(small, "dfm", tmp_path), file)
+    data = bytearray(file.read_bytes())
+    data[int(place * len(data))] ^= 0x55
+    file.write_bytes(data)
+    with pytest.raises(UsageError, match=r"g\.npz: cannot be read as a generator") as caught:
+        load_pretrained(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_there_is_not(tmp_path):
+    with pytest.raises(UsageError, match="--pretrained nonsense: no such file"):
+        load_pretrained("nonsense")
+    np.savez(tmp_path / "other.npz", images=np.zeros(3))
+    with pytest.raises(UsageError, match="cannot be read as a generator"):
+        load_pretrained(tmp_path / "other.npz")
