@@ -6,12 +6,19 @@ import math
 import jax
 import jax.numpy as jnp
 
+from dfm_flax.fourier.series import derivatives_by_jax
 from dfm_flax.fourier.trigonometry import sin_cos_pi
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def additive(x: jax.Array, weights: jax.Array, max_frequency: int) -> jax.Array:
     """The additive series without a_0: x [m, P], weights [2 m F, n] -> y [n, P]."""
+    if derivatives_by_jax():
+        return _additive_forward(x, weights, max_frequency)[0]
+    return _additive(x, weights, max_frequency)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _additive(x: jax.Array, weights: jax.Array, max_frequency: int) -> jax.Array:
     return _additive_forward(x, weights, max_frequency)[0]
 
 
@@ -35,4 +42,4 @@ def _additive_backward(max_frequency, residuals, g):
     return 2 * math.pi * d_x, features @ g.T
 
 
-additive.defvjp(_additive_forward, _additive_backward)
+_additive.defvjp(_additive_forward, _additive_backward)

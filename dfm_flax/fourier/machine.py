@@ -122,7 +122,13 @@ class FourierMachine(nn.Module):
 
     @nn.compact
     def __call__(self, positions: jax.Array) -> jax.Array:
-        """Maps positions [..., 2] to colors [..., channels]."""
+        """Maps positions [..., 2] to colors [..., channels].
+
+        Raises:
+          ValueError: the positions have other than two coordinates.
+        """
+        if positions.shape[-1:] != (2,):
+            raise ValueError(f"positions have 2 coordinates, not the shape {positions.shape}")
         bases = self.bases
         variances = per_layer(self.variances, self.depth)
         x = self.extent * positions

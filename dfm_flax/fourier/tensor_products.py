@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dfm_flax.fourier.series import derivatives_by_jax
 from dfm_flax.fourier.trigonometry import sin_cos_pi
 
 # Coordinates whose products are contracted position by position; the others go
@@ -164,7 +165,10 @@ def series(x: jax.Array, matrix: jax.Array, max_frequency: int) -> jax.Array:
     outer = min(_MAX_OUTER_COORDINATES, x.shape[0] // 2)
     # [P, 2n, Q] maps the T_q to the terms of each T_p.
     split = matrix.reshape((max_frequency + 1) ** outer, -1, matrix.shape[1])
-    return _series(x, jnp.swapaxes(split, 1, 2), max_frequency, outer)
+    mixing = jnp.swapaxes(split, 1, 2)
+    if derivatives_by_jax():
+        return _series_forward(x, mixing, max_frequency, outer)[0]
+    return _series(x, mixing, max_frequency, outer)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -54,10 +54,12 @@ def _batches(rows: NDArray, most: int):
 def _colors(model, params, latents, tile, start, height, width):
     # Beyond the last pixel the last one again: a model that draws pixels has no other.
     index = jnp.minimum(start + jnp.arange(tile), height * width - 1)
-    return model.apply({"params": params}, latents, index, height, width, method="decode")
+    with jax.default_matmul_precision("highest"):  # the same picture on every device
+        return model.apply({"params": params}, latents, index, height, width, method="decode")
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(model, params, images, scale):
     images = 2 * images.astype(jnp.float32) / scale - 1
-    return model.apply({"params": params}, images, method="encode")
+    with jax.default_matmul_precision("highest"):
+        return model.apply({"params": params}, images, method="encode")

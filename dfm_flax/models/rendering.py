@@ -59,4 +59,5 @@ def _tile(model, params, first, grid):
     left, top, columns, width, height = grid
     index = first + jnp.arange(_TILE)
     centers = pixel_centers(left + index % columns, top + index // columns, height, width)
-    return model.apply({"params": params}, centers)
+    with jax.default_matmul_precision("highest"):  # the same picture on every device
+        return model.apply({"params": params}, centers)
