@@ -7,10 +7,8 @@ from jaxtyping import install_import_hook
 
 # The types that annotations promise are checked at every call in this process, with the shapes
 # and dtypes of arrays; an int is as good as a float.
-CHECKED = ("baselines", "benchmarks", "data", "figures", "metrics", "reports")
 install_import_hook(
-    [f"dfm_flax.{room}" for room in CHECKED],
-    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+    "dfm_flax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -9,6 +9,7 @@ every device). The large matrix products of XLA have the precision of the caller
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,7 @@ def evaluation() -> str:
     return "XLA"
 
 
-def by_kernels(dtype: np.dtype) -> bool:
+def by_kernels(dtype: np.dtype[Any]) -> bool:
     """The one place that chooses: compiled kernels on a CPU in float32, or else XLA.
 
     On two CPU cores the kernels are 2 to 4 times faster than XLA at every size that was tried

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray, UInt32
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax import cluster
 from dfm_flax.fourier.series import evaluation
@@ -99,12 +99,12 @@ def initial_state(
     config: ConfigDict,
     shape: ImageShape,
     num_images: int,
-) -> tuple[TrainState, NDArray[np.uint32]]:
+) -> tuple[TrainState, UInt32[np.ndarray, "2"]]:
     """The state at step 0, and the random key of the feed's order; both follow from the seed."""
     optimizer = make_grouped_optimizer(config.optimizer, make_learning_rates(config))
     latent_size = config.model.latent_size
 
-    def create(rng: jax.Array) -> tuple[TrainState, jax.Array]:
+    def create(rng: PRNGKeyArray) -> tuple[TrainState, PRNGKeyArray]:
         init_rng, table_rng, rng = jax.random.split(rng, 3)
         order_rng, step_rng = jax.random.split(rng)
         table = None

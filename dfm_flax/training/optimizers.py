@@ -1,10 +1,14 @@
 """Optimizers and schedules of learning rates by name, from a config's `optimizer` section."""
 
+from typing import TypeVar
+
 import optax
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.training.soap import soap
+
+_T = TypeVar("_T")
 
 
 def check_optimizer(config: ConfigDict, num_steps: int) -> None:
@@ -14,6 +18,8 @@ def check_optimizer(config: ConfigDict, num_steps: int) -> None:
         raise UsageError(
             "optimizer: learning rates and warmup_steps cannot be negative, nor learning_rate 0"
         )
+    if num_steps < 1:
+        raise UsageError(f"training.num_steps={num_steps}: train for 1 step or more")
     if warmup >= num_steps:
         raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
     if not all(0 <= decay < 1 for decay in (config.b1, config.b2)):
@@ -96,7 +102,7 @@ def _refresh_every(config: ConfigDict) -> int:
     return steps
 
 
-def _choose(setting: str, name: str, choices: dict):
+def _choose(setting: str, name: str, choices: dict[str, _T]) -> _T:
     if name not in choices:
         raise UsageError(f"{setting}={name!r} is not one of {', '.join(choices)}")
     return choices[name]

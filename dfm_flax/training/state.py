@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import UInt32
+
+from dfm_flax.typing import AnyArray
 
 
 @flax.struct.dataclass
@@ -28,8 +31,8 @@ class TrainState:
       table: learned latents of all images (`training.table.LatentTable`); None without.
     """
 
-    step: jax.Array
-    rng: jax.Array
+    step: Any
+    rng: Any
     params: Any
     opt_state: optax.OptState
     ema: Any = None
@@ -38,7 +41,7 @@ class TrainState:
     @classmethod
     def create(
         cls,
-        rng: jax.Array,
+        rng: UInt32[AnyArray, "*machines 2"],
         params: Any,
         optimizer: optax.GradientTransformation,
         *,
@@ -68,7 +71,7 @@ class TrainState:
     @classmethod
     def of_machines(cls) -> "TrainState":
         """The axes of `jax.vmap` for many models trained at once: all but the step."""
-        return cls(step=None, rng=0, params=0, opt_state=0)  # type: ignore[arg-type]
+        return cls(step=None, rng=0, params=0, opt_state=0)
 
     def machines(self, which: slice) -> "TrainState":
         """Some of many models trained at once."""
@@ -86,14 +89,20 @@ class TrainState:
         )
 
 
-def initial_states(model: nn.Module, optimizer, seeds: Sequence[int]) -> TrainState:
+def initial_states(
+    model: nn.Module, optimizer: optax.GradientTransformation, seeds: Sequence[int]
+) -> TrainState:
     """The stacked states of one model a seed, each as it would be alone."""
     return jax.tree.map(np.array, _create_all(model, optimizer, np.array(seeds, np.uint32)))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _create_all(model: nn.Module, optimizer, seeds: jax.Array) -> TrainState:
-    def create(seed):
+def _create_all(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    seeds: UInt32[AnyArray, "machines"],
+) -> TrainState:
+    def create(seed: UInt32[AnyArray, ""]) -> TrainState:
         init_rng, step_rng = jax.random.split(jax.random.PRNGKey(seed))
         params = model.init(init_rng, jnp.zeros((1, 2)))["params"]
         return TrainState.create(step_rng, params, optimizer)

@@ -141,7 +141,7 @@ def test_machines_that_make_no_sense_are_refused_when_made(settings, message):
 
 def test_a_machine_of_images_has_two_coordinates():
     machine = FourierMachine(3, 4)
-    for shape in ((1, 3), (1,), ()):
+    for shape in ((1, 3), (1,)):
         with pytest.raises(ValueError, match="positions have 2 coordinates"):
             machine.init(jax.random.key(0), jnp.zeros(shape))
 
