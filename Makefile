@@ -20,6 +20,8 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourie
 
 demo: install  ## train a machine on a photo that ships with scikit-image and show the result
 	$(BIN)/dfm train --config demo --workdir runs/demo
+	$(BIN)/dfm sample --pretrained mnist --num 64 --out runs/demo/digits.png --overwrite
+	@echo "digits by a generator that ships with the package: runs/demo/digits.png"
 	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
 
 test: install  ## all tests

@@ -80,7 +80,8 @@ curves, learning rates, pictures and speed as it trains:
   tensorboard --logdir runs
 
 exit codes: 0, 1 for a run that failed, 2 for wrong usage or input; and after a signal 130
-(Ctrl-C) or 75 (SIGTERM): what was trained is saved, and the same command goes on
+(Ctrl-C) or 75 (SIGTERM): what was trained is saved, and the same command goes on. An error is
+one line; with DFM_TRACEBACK=1 it comes with all of Python's
 """
 
 
@@ -127,6 +128,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
         _configure_logging()
         sys.path.append("")  # the current folder, for what a config names by import path
+        if getattr(options, "max_pixels", None):
+            from dfm_flax.data.decoding import allow_pixels
+
+            allow_pixels(options.max_pixels)
         return options.run(options, overrides)
     except Exception as error:
         if os.environ.get(_TRACEBACK):
@@ -144,10 +149,13 @@ def _message(error: Exception) -> str:
         return f"{error.filename or 'input/output'}: {error.strerror or text}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return f"not enough memory: {text[:200]}"
-    if "initialize backend" in text:  # of JAX, at its first use
-        platforms = os.environ.get("JAX_PLATFORMS", "")
-        return f"JAX_PLATFORMS={platforms}: {text[:200]}; unset it to use what there is, or =cpu"
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(frame.filename.endswith("xla_bridge.py") for frame in frames):  # JAX looks for devices
+        platforms = os.environ.get("JAX_PLATFORMS")
+        asked = f"JAX_PLATFORMS={platforms}: " if platforms else ""
+        reason = text[:200] or "there are no such devices"
+        return f"{asked}{reason}; use JAX_PLATFORMS=cpu, or unset it to use what there is"
+    place = frames[-1]
     return (
         f"{type(error).__name__}: {text[:300]} ({place.filename}:{place.lineno}); "
         f"not foreseen: {_TRACEBACK}=1 tells how it came to this"

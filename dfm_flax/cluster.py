@@ -6,9 +6,13 @@ the writer, and what is agreed on is what it says.
 
 import atexit
 import contextlib
+import functools
+import ipaddress
 import itertools
 import logging
 import os
+import socket
+import time
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -16,6 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+from jaxlib import _jax
 from jaxtyping import Shaped
 
 from dfm_flax.errors import GO_ON, DfmError, UsageError, one_line
@@ -27,6 +32,7 @@ AUTO = "auto"  # for the coordinator's address: what the cluster's environment t
 HEARTBEAT_SECONDS = 60
 # So long the others wait while process 0 reads, draws, or saves; if it died, a heartbeat.
 _PATIENCE_SECONDS = 3600
+_RESOLVE_TRIES = 60  # a second apart
 
 log = logging.getLogger(__name__)
 _meetings = itertools.count()
@@ -60,8 +66,9 @@ def joined(
         with `AUTO`.
 
     Raises:
-      UsageError: the arguments make no sense, or nothing tells of a cluster.
-      DfmError: the others could not be reached.
+      UsageError: the arguments make no sense, nothing tells of a cluster, or the coordinator's
+        name leads nowhere.
+      DfmError: the others could not be reached, or this host's own name leads nowhere.
       Lost: another process died, as far as its closed connection or its silence tells in time;
         otherwise JAX aborts this one, after `HEARTBEAT_SECONDS`.
     """
@@ -102,6 +109,11 @@ def _join(coordinator: str, num_processes: int | None, process_id: int | None) -
                 f"--coordinator {coordinator} needs --num-processes N and --process-id 0..N-1"
             )
         address = coordinator
+        _check_names(coordinator, host.strip("[]"))
+    # A proxy is for the world outside, and knows nobody of a cluster. gRPC's own variable leaves
+    # the others as they are, for downloads.
+    if "http_proxy" in os.environ or "https_proxy" in os.environ:
+        os.environ.setdefault("grpc_proxy", "")
     # Its handler would swallow the SIGTERMs that `signals` waits for.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -124,6 +136,46 @@ def _join(coordinator: str, num_processes: int | None, process_id: int | None) -
             f"--coordinator {coordinator}: cannot join the other processes: {one_line(error)[:200]}"
         ) from error
     log.info("process %d of %d", jax.process_index(), jax.process_count())
+
+
+def _check_names(coordinator: str, host: str) -> None:
+    """Sees to it that the coordinator's name and our own lead somewhere.
+
+    Raises:
+      UsageError: the coordinator's does not; a cluster that starts has some time for it.
+      DfmError: our own does not, and others are to reach us by it.
+    """
+    for i in range(_RESOLVE_TRIES):
+        if _resolves(host):
+            break
+        if i == 0:
+            log.info("waiting until the name %s resolves", host)
+        time.sleep(1)
+    else:
+        raise UsageError(f"--coordinator {coordinator}: the name {host} does not resolve")
+    own = socket.gethostname()
+    if _resolves(own):
+        return
+    if not all(ipaddress.ip_address(each).is_loopback for each in _addresses(host)):
+        raise DfmError(
+            f"this host's own name, {own}, does not resolve, so others cannot reach it; "
+            "add it to /etc/hosts"
+        )
+    # All are on this host. JAX has no setting for the address that gloo binds to.
+    _jax.make_gloo_tcp_collectives = functools.partial(
+        _jax.make_gloo_tcp_collectives, hostname="127.0.0.1"
+    )
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(_addresses(host))
+    except OSError:
+        return False
+
+
+def _addresses(host: str) -> list[str]:
+    return [str(info[4][0]).partition("%")[0] for info in socket.getaddrinfo(host, None)]
 
 
 def is_writer() -> bool:

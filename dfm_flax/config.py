@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.config_values import as_type_of, describe, parse, same_type
 from dfm_flax.errors import UsageError, one_line
+from dfm_flax.files import local_path
 
 # Where settings have gone, and values of some of them.
 RENAMED: dict[str, tuple[str, ...]] = {
@@ -99,7 +100,7 @@ def override(config: ConfigDict, assignments: Iterable[str]) -> None:
         if not equals:
             raise UsageError(f"--config.{key}: give a value, --config.{key}=VALUE")
         try:
-            value = parse(text, known[key])
+            value = parse(text, _example(config, key, known[key]))
         except ValueError as error:
             raise UsageError(f"--config.{key}: {error}") from None
         config.update_from_flattened_dict({key: value})
@@ -196,12 +197,27 @@ def difference(ours: ConfigDict, theirs: ConfigDict) -> list[str]:
     ]
 
 
+def _example(config: ConfigDict, key: str, value: Any) -> Any:
+    """A value of the type that an entry has; for a placeholder, which has none yet, any of it."""
+    if value is not None:
+        return value
+    *sections, name = key.split(".")
+    for section in sections:
+        config = config[section]
+    try:
+        reference = config.get_ref(name)
+    except ValueError:  # no placeholder but None itself, which may become anything
+        return None
+    examples: dict[type, Any] = {int: 0, float: 0.0, str: "", bool: False, tuple: ()}
+    return examples.get(reference.get_type())
+
+
 def _find(source: str) -> tuple[str, Path, list[str]]:
     """What messages call a config, its file, and what `get_config` is called with."""
     match = re.fullmatch(r"(.*?\.py):(.*)", source, re.DOTALL)
     file, *arguments = match.groups() if match else [source]
     if file.endswith(".py"):
-        path = Path(file)
+        path = local_path(file)
         if not path.is_file():
             near = path.stem in shipped_configs()
             hint = f"; the one that ships is called {path.stem}" if near else ""

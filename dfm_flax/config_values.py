@@ -5,6 +5,8 @@ import json
 import math
 from typing import Any
 
+from dfm_flax.errors import UsageError
+
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -55,6 +57,12 @@ def as_type_of(value: Any, default: Any) -> Any:
     if isinstance(default, tuple) and default:
         return tuple(as_type_of(entry, default[0]) for entry in value)
     return float(value) if isinstance(default, float) else value
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError unless JAX's generators have this seed: of higher ones they see 32 bits."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed}: a seed is from 0 to {2**32 - 1}")
 
 
 def describe(default: Any) -> str:

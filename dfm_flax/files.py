@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,8 @@ from dfm_flax.errors import DfmError, UsageError
 
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of the disk, not of the user
 
-_unfinished: set[Path] = set()  # temporary files of the blocks under way
+_unfinished: set[Path] = set()  # temporary files and folders of the blocks under way
+_REMOVALS = 5  # tries, as threads may still write into a folder
 
 
 def local_path(path: str | Path) -> Path:
@@ -89,8 +91,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _unfinished.discard(temporary)
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for the block alone, which goes also if the process ends at once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _unfinished.add(folder)
+        try:
+            yield folder
+        finally:
+            _unfinished.discard(folder)
+
+
 def remove_unfinished() -> None:
-    """Removes the temporary files of blocks under way, for a process that ends at once."""
+    """Removes what is temporary in blocks under way, for a process that ends at once."""
     for temporary in tuple(_unfinished):
-        with suppress(OSError):
-            temporary.unlink()
+        for _ in range(_REMOVALS):
+            with suppress(OSError):
+                shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+            if not temporary.exists():
+                break

@@ -159,9 +159,12 @@ class Outputs:
         if self._ledger is None or not self._ledger.is_file():
             return {}
         try:
-            return dict(json.loads(self._ledger.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(f"{self._ledger}: cannot be read, delete it: {error}") from error
+            entries = json.loads(self._ledger.read_text())
+            if not all(len(bytes.fromhex(digest)) == 32 for digest in entries.values()):
+                raise ValueError("it is of another program")
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{self._ledger}: cannot be read, move it away: {error}") from error
+        return dict(entries)
 
 
 def unused_names(names: Iterable[str]) -> list[str]:

@@ -162,6 +162,70 @@ def test_what_is_agreed_on_is_equal_bit_for_bit_and_a_death_is_noticed():
     second.communicate()
 
 
+MEET = """
+import sys
+from dfm_flax import cluster
+
+with cluster.joined(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2])):
+    print("largest", cluster.largest(3 + int(sys.argv[2])), flush=True)
+"""
+WITHOUT_A_NAME = ["unshare", "--uts", "sh", "-c", 'hostname nobody-knows && exec "$@"', "sh"]
+
+
+def can_lose_its_name():
+    try:
+        return subprocess.run([*WITHOUT_A_NAME, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["proxy", "name"])
+def test_processes_of_a_host_find_each_other(case):
+    """Where a proxy is set, which knows nobody here, and where the host does not know its name."""
+    if case == "name" and not can_lose_its_name():
+        pytest.skip("this takes a namespace of one's own, of util-linux")
+    port = str(free_port())
+    dead = f"http://localhost:{free_port()}"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), dead if case == "proxy" else "")
+    processes = [
+        subprocess.Popen(
+            [*(WITHOUT_A_NAME if case == "name" else []), sys.executable, "-c", MEET, port, str(i)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(1) | proxies | {"no_proxy": ""},
+        )
+        for i in range(2)
+    ]
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=120)
+            assert process.returncode == 0
+            assert "largest 4" in output
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def test_names_that_lead_nowhere_are_told_at_once(monkeypatch):
+    known = {"localhost": "127.0.0.1", "far": "192.0.2.1"}
+
+    def look_up(host, port):
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [(None, None, None, "", (known[host], 0))]
+
+    tries = []
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "gethostname", lambda: "myself")
+    monkeypatch.setattr(cluster.time, "sleep", tries.append)
+    with pytest.raises(UsageError, match="nosuch:1: the name nosuch does not resolve"):
+        cluster._check_names("nosuch:1", "nosuch")
+    assert sum(tries) == 60  # a cluster may be starting
+    with pytest.raises(DfmError, match="own name, myself, does not resolve"):
+        cluster._check_names("far:1", "far")
+
+
 def start(arguments, workdir, processes, devices):
     port = free_port()
     return [

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from dfm_flax.config import (
     RENAMED,
@@ -357,3 +359,35 @@ def test_assign_sets_values_of_the_right_type():
 def test_assign_refuses(key, value, message):
     with pytest.raises(UsageError, match=message):
         assign(example(), key, value, "grid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [(int, "3", 3), (int, "1e3", 1000), (str, "3", "3"), (float, "3", 3.0), (bool, "true", True)],
+)
+def test_a_placeholder_is_set_by_its_type(kind, text, value):
+    config = ConfigDict({"section": {"entry": placeholder(kind)}})
+    override(config, [f"section.entry={text}"])
+    assert config.section.entry == value
+    assert type(config.section.entry) is kind
+
+
+def test_a_placeholder_takes_no_other_type():
+    config = ConfigDict({"seed": placeholder(int), "any": None})
+    with pytest.raises(UsageError, match="seed: 'abc' is not a whole number"):
+        override(config, ["seed=abc"])
+    override(config, ["any=3"])
+    assert config.to_dict() == {"seed": None, "any": 3}
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_a_copy_of_a_shipped_config_works_alone(tmp_path, name):
+    copied = tmp_path / "copy.py"
+    shutil.copy(shipped_configs()[name], copied)
+    assert load_config(copied) == load_config(name)
+
+
+def test_names_with_commas_are_written_as_json():
+    config = load_config("compress")
+    override(config, ['data.images=["a,b.png", "c.png"]'])
+    assert config.data.images == ("a,b.png", "c.png")

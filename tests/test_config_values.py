@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfm_flax.config_values import as_type_of, describe, parse, same_type
+from dfm_flax.config_values import as_type_of, check_seed, describe, parse, same_type
+from dfm_flax.errors import UsageError
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -75,3 +76,11 @@ def test_types_are_those_of_the_first_entry():
     assert not same_type((1, "a"), ())
     assert not same_type((1, "a"), (0,))
     assert describe("") == "a text"
+
+
+def test_seeds_that_jax_tells_apart():
+    check_seed(0)
+    check_seed(2**32 - 1)
+    for seed in (-1, 2**32, 2**64):
+        with pytest.raises(UsageError, match=f"seed {seed}: a seed is from 0 to 4294967295"):
+            check_seed(seed)

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.files import atomic_path, check_writable, local_path, remove_unfinished
+from dfm_flax.files import (
+    atomic_path,
+    check_writable,
+    local_path,
+    remove_unfinished,
+    temporary_folder,
+)
 
 
 def test_target_appears_only_at_the_end_with_its_suffix_and_folder(tmp_path):
@@ -113,3 +119,10 @@ def test_a_place_is_found_writable_without_a_trace(tmp_path):
     for path in (tmp_path / "file" / "x", Path("/proc/none/x"), tmp_path / ("n" * 300) / "x"):
         with pytest.raises(UsageError, match="cannot write"):
             check_writable(path)
+
+
+def test_a_temporary_folder_goes_with_its_block():
+    with temporary_folder() as folder:
+        (folder / "a").mkdir()
+        (folder / "a" / "b").write_text("")
+    assert not folder.exists()

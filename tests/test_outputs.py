@@ -84,9 +84,10 @@ def test_a_ledger_knows_what_the_command_made():
     for name in ("b", "a"):
         with pytest.raises(UsageError, match=f"{name} exists"):
             Outputs(".", ledger=ledger).claim(_written(name, "mine"))
-    ledger.write_text("nonsense")
-    with pytest.raises(UsageError, match="cannot be read, delete it"):
-        Outputs(".", ledger=ledger).claim(Path("a"))
+    for text in ("nonsense", "[]", '{"a": 1}', '{"a": "b"}'):
+        ledger.write_text(text)
+        with pytest.raises(UsageError, match="cannot be read, move it away"):
+            Outputs(".", ledger=ledger).claim(Path("a"))
 
 
 def _written(name, text):

@@ -3,9 +3,11 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+import dfm_flax
 from dfm_flax.signals import stop_requests
 
 raise_signal = signal.raise_signal
@@ -53,7 +55,7 @@ def test_outside_the_main_thread_signals_are_somebody_elses():
 
 CTRL_C_WHILE_WRITING = """
 import signal, sys
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, temporary_folder
 from dfm_flax.signals import exit_on_interrupt
 
 class Swallows:
@@ -62,8 +64,10 @@ class Swallows:
 
 exit_on_interrupt()
 print("written so far")
-with atomic_path(sys.argv[1]) as path:
+with temporary_folder() as folder, atomic_path(sys.argv[1]) as path:
     path.write_text("half")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "1").write_text("half")
     Swallows()
 print("survived")
 """
@@ -74,8 +78,17 @@ def test_ctrl_c_ends_a_process_wherever_it_is_and_leaves_no_half_written_file(tm
         [sys.executable, "-c", CTRL_C_WHILE_WRITING, str(tmp_path / "file")],
         capture_output=True,
         text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert process.returncode == 130
     assert process.stdout == "written so far\n"
     assert process.stderr == "\ndfm: interrupted\n"
     assert os.listdir(tmp_path) == []
+
+
+def test_temporary_folders_are_made_in_one_way():
+    """By `files.temporary_folder`, which a Ctrl-C in the first seconds does not leave behind."""
+    for file in Path(dfm_flax.__path__[0]).rglob("*.py"):
+        if file.name != "files.py":
+            assert "mkdtemp" not in (text := file.read_text()), file
+            assert "TemporaryDirectory" not in text, file

@@ -12,7 +12,6 @@ steps over all pixels do. Then both are decoded in turns. `dfm report --coin` dr
 import argparse
 import functools
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from dfm_flax.codec.encoder import Goal, encode
 from dfm_flax.data.images import read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.errors import UsageError
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, temporary_folder
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.rendering import render
 from dfm_flax.outputs import Outputs
@@ -74,7 +73,7 @@ def compare(
         raise SystemExit(f"{source}: COIN's networks are for images of {siren.channels} channels")
     size = num_bytes(siren)
     bpp = bits_per_pixel(size, height, width)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
         (ours,) = encode([source], [file], Goal(bpp=bpp / 2), num_steps, seed=seed)

@@ -1,7 +1,6 @@
 """The codec for programs: an image to the bytes of a `.dfm` file, and back to pixels."""
 
 import math
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 from dfm_flax.codec import container, decoder
 from dfm_flax.data.images import SAMPLE_PREFIX, Image
 from dfm_flax.errors import UsageError
-from dfm_flax.files import atomic_path, local_path
+from dfm_flax.files import atomic_path, local_path, temporary_folder
 from dfm_flax.models.rendering import Region
 
 _DEFAULT_BPP = 0.3
@@ -87,7 +86,7 @@ def encode(
 
     goal = encoder.Goal(bpp=bpp, psnr=psnr, percent=percent)
     source = _one_file(image) if isinstance(image, str | Path) else _as_image(image)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / f"image{container.SUFFIX}"
         (entry,) = encoder.encode([source], [file], goal, num_steps, workdir, seed)
         known = ("bpp", "psnr", "ms_ssim", "weights", "reached")

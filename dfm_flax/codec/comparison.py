@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from tqdm import tqdm
 from dfm_flax.baselines.codecs import Coded, codecs
 from dfm_flax.codec import container
 from dfm_flax.codec.rounding import decoded
-from dfm_flax.data.image_files import list_files
-from dfm_flax.data.images import Image, read_image
-from dfm_flax.errors import UsageError, one_line
+from dfm_flax.data.image_files import image_name
+from dfm_flax.data.images import SAMPLE_PREFIX, Image, read_image
+from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.metrics.rate_distortion import Point
 
@@ -59,28 +59,40 @@ class Comparison:
 
 
 def compare(
-    sources: Sequence[str], folders: Sequence[Path], coin: Path | None = None
+    files: Sequence[str],
+    folders: Sequence[Path],
+    coin: Path | None = None,
+    failed: Callable[[DfmError], None] | None = None,
 ) -> list[Comparison]:
     """Measures `.dfm` files and other codecs, on each image.
 
     Args:
-      sources: the original images, see `data.image_files.list_files`.
-      folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate.
+      files: the original images, see `data.image_files.list_files`.
+      folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate. Of
+        images of one name in different formats, NAME.SUFFIX.dfm is the file.
       coin: a file of `benchmarks.coin`, whose networks of these images take part.
+      failed: is told the error of an image, which is then left out; None to raise it.
 
     Raises:
-      UsageError: an image or file cannot be read, an image has no file in any folder, or a
-        file is of another size.
+      UsageError: an image or file cannot be read, an image has no file in any folder, a file
+        is of another size, or of more images than one by its name.
     """
     others = codecs()
     networks = _read_networks(coin) if coin else []
-    files = list_files(list(sources))
+    pairs = _paired(files, folders)
     compared = []
     with tqdm(total=len(files) * (1 + len(others)), unit="codec", leave=False, disable=None) as bar:
         for source in files:
-            image = read_image(source)
+            try:
+                image = read_image(source)
+                ours = _ours(image, pairs[source], folders)
+            except UsageError as error:
+                if failed is None:
+                    raise
+                failed(error)
+                continue
             comparison = Comparison(image.name, image.pixels)
-            _add(comparison, OURS, _ours(image, folders), largest=None)
+            _add(comparison, OURS, ours, largest=None)
             bar.update()
             size = comparison.shown[OURS].point.bpp
             for name, codec in others.items():
@@ -104,19 +116,39 @@ def _read_networks(file: Path) -> list[tuple[str, dict[str, float]]]:
         raise UsageError(f"cannot read {file}: {one_line(error)}") from error
 
 
-def _ours(image: Image, folders: Sequence[Path]) -> list[Coded]:
+def _paired(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """The `.dfm` files of each image, by its full name or else by its name without suffix."""
+    pairs: dict[str, list[Path]] = {}
+    owners: dict[Path, str] = {}
+    for source in dict.fromkeys(sources):
+        path = Path(source.removeprefix(SAMPLE_PREFIX))
+        names = [f"{name}{container.SUFFIX}" for name in (path.name, image_name(source))]
+        found = [
+            next((folder / name for name in names if (folder / name).is_file()), None)
+            for folder in folders
+        ]
+        pairs[source] = [file for file in found if file is not None]
+        for file in dict.fromkeys(pairs[source]):
+            if file in owners:
+                raise UsageError(
+                    f"{file} may be of {owners[file]} or of {source}; call them "
+                    f"{Path(owners[file]).name}{container.SUFFIX} and {names[0]}, or report on "
+                    "one at a time"
+                )
+            owners[file] = source
+    return pairs
+
+
+def _ours(image: Image, files: Sequence[Path], folders: Sequence[Path]) -> list[Coded]:
+    if not files:
+        searched = ", ".join(map(str, folders))
+        raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
     coded = []
-    for folder in folders:
-        file = folder / f"{image.name}{container.SUFFIX}"
-        if not file.is_file():
-            continue
+    for file in files:
         decoded_image = decoded(container.read(file))
         if decoded_image.shape != image.pixels.shape:
             raise UsageError(f"{file} is of another size than image {image.name}")
         coded.append(Coded(file.stat().st_size, decoded_image))
-    if not coded:
-        searched = ", ".join(map(str, folders))
-        raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
     return coded
 
 

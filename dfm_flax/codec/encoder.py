@@ -2,7 +2,6 @@
 
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
 from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.codec.rounding import Rounding, decoded
 from dfm_flax.codec.train import train
+from dfm_flax.config_values import check_seed
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.files import check_writable
+from dfm_flax.files import check_writable, temporary_folder
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.models.machine import make_machine
 from dfm_flax.training.loop import Interrupted
@@ -144,8 +144,9 @@ def encode(
       UsageError: an image cannot be read, or is too small for the goal.
       DfmError: training diverged or was interrupted.
     """
+    check_seed(seed)
     tell = failed or _raise
-    with tempfile.TemporaryDirectory() as temporary:
+    with temporary_folder() as temporary:
         folder = Path(workdir or temporary)
         check_writable(folder / "checkpoints")
         planned = _planned(sources, outs, goal, tell)

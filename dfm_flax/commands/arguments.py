@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from dfm_flax.config_values import parse
+from dfm_flax.config_values import check_seed, parse
 from dfm_flax.errors import UsageError
 from dfm_flax.files import local_path
 from dfm_flax.outputs import Outputs
@@ -21,6 +21,16 @@ Number = TypeVar("Number", int, float)
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workdir", required=True, type=path, metavar="DIR", help="folder of the run"
+    )
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """For commands that read images; `cli` lets them be so large."""
+    parser.add_argument(
+        "--max-pixels",
+        type=count,
+        metavar="N",
+        help="of an image that is read, which takes 48 bytes a pixel (default: 89478485)",
     )
 
 
@@ -96,10 +106,11 @@ def count(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """A seed of JAX's generators, of which higher ones would equal lower ones."""
     value = whole(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not a seed, from 0 to {2**32 - 1}")
+    try:
+        check_seed(value)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return value
 
 

@@ -17,7 +17,8 @@ interrupted command goes on where it was. `dfm decompress` decodes the files in 
 import argparse
 import sys
 
-from dfm_flax.commands.arguments import add_out, count, path, positive, seed
+from dfm_flax.commands.arguments import add_max_pixels, add_out, count, path, positive, seed
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=seed, default=0, metavar="N", help="of training (default: 0)"
     )
     parser.add_argument("--workdir", type=path, metavar="DIR", help="keeps checkpoints there")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -73,8 +75,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     missed = [entry for entry in results if not entry["reached"]]
     for entry in missed:
         print(
-            f"dfm: {entry['image']}: {entry['psnr']:.2f} dB, not the {options.psnr:g} dB asked "
-            "for; use more --steps",
+            f"dfm: {printable(entry['image'])}: {entry['psnr']:.2f} dB, not the "
+            f"{options.psnr:g} dB asked for; use more --steps",
             file=sys.stderr,
         )
     return 1 if missed else failures.exit_code

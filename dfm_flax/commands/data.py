@@ -21,8 +21,9 @@ Folders of TFDS are ~/tensorflow_datasets, $TFDS_DATA_DIR, or what --data-dir sa
 import argparse
 from collections.abc import Callable
 
-from dfm_flax.commands.arguments import add_out, outputs, path, whole
+from dfm_flax.commands.arguments import add_max_pixels, add_out, outputs, path, whole
 from dfm_flax.reports.tables import print_table
+from dfm_flax.terminal import printable
 
 _SHOWN = 100  # images on a contact sheet
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     importing = add("import", _import, "make a set of TFDS from its original files")
     importing.add_argument("name", metavar="NAME", help="in TFDS, such as mnist or cifar10")
+    add_max_pixels(importing)
     importing.add_argument("source", metavar="SOURCE", type=path, help="folder or archive")
 
     add("list", _list, "list the sets of TFDS that are on the disk")
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing.add_argument("name", metavar="NAME", help="digits, a set of TFDS, or folder:PATH")
     showing.add_argument("--split", default="all", help="all (default), train, test, ...")
     showing.add_argument("--size", type=whole, default=0, help="bring images to SIZE x SIZE pixels")
+    add_max_pixels(showing)
     add_out(showing, required=False, help=f"its first {_SHOWN} images as a picture")
 
 
@@ -60,7 +63,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 def _import(options: argparse.Namespace) -> int:
     from dfm_flax.data.importing import import_image_set
 
-    print(import_image_set(options.name, options.source, options.data_dir))
+    print(printable(import_image_set(options.name, options.source, options.data_dir)))
     return 0
 
 
@@ -92,5 +95,5 @@ def _show(options: argparse.Namespace) -> int:
     )
     if out:
         write_image(out, image_grid(loaded.images[:_SHOWN] / 255))
-        print(out)
+        print(printable(out))
     return 0

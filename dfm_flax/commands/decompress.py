@@ -12,6 +12,7 @@ import argparse
 import re
 
 from dfm_flax.commands.arguments import add_out, outputs, positive
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     for file, out in zip(files, outs, strict=True):
         with failures.of_one():
             decompress(file, out, options.scale, options.region)
-            print(out)
+            print(printable(out))
     return failures.exit_code
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from dfm_flax.errors import DfmError
+from dfm_flax.terminal import printable
 
 
 class Failures:
@@ -26,7 +27,7 @@ class Failures:
         """Names what failed, in a line; raises the error if nothing else is to be done."""
         if self._single or error.exit_code not in (1, 2):  # a signal stops all
             raise error
-        print(f"dfm: {error}", file=sys.stderr, flush=True)
+        print(f"dfm: {printable(error)}", file=sys.stderr, flush=True)
         self._told = True
 
     @property

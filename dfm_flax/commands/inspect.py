@@ -9,6 +9,8 @@ and bits per weight. Of several, a damaged file is named in one line, and the ex
 import argparse
 from pathlib import Path
 
+from dfm_flax.terminal import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="or folders of them")
@@ -32,6 +34,6 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         print_table(rows)
     if options.layers:
         for file, image in images.items():
-            print(f"\n{file}")
+            print(f"\n{printable(file)}")
             print_table(summary.of_groups(image))
     return failures.exit_code

@@ -8,6 +8,7 @@ about the mean of all latents, with even steps. --from and --to are places in th
 import argparse
 
 from dfm_flax.commands.arguments import add_out, add_workdir, count, outputs, path, size, whole
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,5 +33,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.workdir, options.first, options.second, options.steps, size=options.size
     )
     write_images(outs, images, columns=len(images))
-    print(path(options.out))
+    print(printable(path(options.out)))
     return 0

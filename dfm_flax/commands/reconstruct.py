@@ -12,7 +12,16 @@ kept a table of them, from an optimization under the frozen decoder. --out as in
 
 import argparse
 
-from dfm_flax.commands.arguments import add_out, add_workdir, outputs, path, positive, size
+from dfm_flax.commands.arguments import (
+    add_max_pixels,
+    add_out,
+    add_workdir,
+    outputs,
+    path,
+    positive,
+    size,
+)
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", nargs="+", default=[], type=path, metavar="FILE", help="generation only"
     )
     source.add_argument("--split", metavar="NAME", help="generation only")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -46,5 +56,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         split=options.split,
     )
     for file in written:
-        print(file)
+        print(printable(file))
     return 0

@@ -2,7 +2,9 @@
 
 Measures PSNR and MS-SSIM against bits per pixel of the .dfm files of images, and of the
 encoders of other formats at full effort and many qualities, and writes one HTML page that
-needs no other file: mean curves, BD-rates image by image, and pictures at equal size.
+needs no other file: mean curves, BD-rates image by image, and pictures at equal size. Of several,
+an image that cannot be read or has no .dfm file is named in one line and left out, and the exit
+code is 1.
 
 The files are those of `dfm compress`, a folder for each rate; curves need four:
 
@@ -12,7 +14,8 @@ The files are those of `dfm compress`, a folder for each rate; curves need four:
 
 import argparse
 
-from dfm_flax.commands.arguments import add_out, outputs, path
+from dfm_flax.commands.arguments import add_max_pixels, add_out, outputs, path
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coin", type=path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
     )
     add_out(parser, "report.html", help="an HTML file")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec.comparison import OURS, compare
+    from dfm_flax.commands.failures import Failures
     from dfm_flax.data.image_files import list_files
     from dfm_flax.reports.page import bd_table, coin_table, write_page
     from dfm_flax.reports.tables import print_table
@@ -35,7 +40,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     files = list_files(options.images)
     read = [*files, *(file for folder in options.dfm for file in folder.glob("*")), options.coin]
     out = outputs(options, filter(None, read)).one("report.html", {".html", ".htm"})
-    comparisons = compare(files, options.dfm, options.coin)
+    failures = Failures(len(files))
+    comparisons = compare(files, options.dfm, options.coin, failures.tell)
+    if not comparisons:
+        return failures.exit_code
     write_page(out, comparisons, OURS)
     print("BD-rate of the .dfm files in percent (negative: smaller at equal PSNR)")
     print_table(bd_table(comparisons, OURS))
@@ -43,5 +51,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if against_coin:
         print("the rate of the .dfm files at COIN's PSNR")
         print_table(against_coin)
-    print(out)
-    return 0
+    print(printable(out))
+    return failures.exit_code

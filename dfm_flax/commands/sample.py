@@ -22,6 +22,7 @@ from dfm_flax.commands.arguments import (
     seed,
     size,
 )
+from dfm_flax.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.runs import Run
     from dfm_flax.tasks import task_of
 
-    outs = claim_images(outputs(options), options.num)
+    outs = claim_images(outputs(options, filter(None, [options.pretrained])), options.num)
     how = {"prior": options.prior, "seed": options.seed, "size": options.size}
     if options.pretrained:
         from dfm_flax.generation.pretrained import load_pretrained
@@ -54,5 +55,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         task = task_of(Run(options.workdir).config())
         images = task.sample(options.workdir, options.num, **how)
     write_images(outs, images)
-    print(path(options.out))
+    print(printable(path(options.out)))
     return 0

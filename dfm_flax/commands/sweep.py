@@ -23,9 +23,10 @@ output in WORKDIR: sweep.json, cells/NAME with a run each (see `dfm train --help
 import argparse
 from typing import TYPE_CHECKING
 
-from dfm_flax.commands.arguments import count, path, shard, whole
+from dfm_flax.commands.arguments import add_max_pixels, count, path, shard, whole
 from dfm_flax.errors import UsageError
 from dfm_flax.reports.tables import print_table
+from dfm_flax.terminal import printable
 
 if TYPE_CHECKING:
     from dfm_flax.sweeps.folder import Sweep
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--list", action="store_true", help="print the number of cells, and each, and stop"
     )
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -83,15 +85,15 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     sweep.write_table()
     if rows := summarize(sweep):
         print_table(rows)
-    print(f"table: {sweep.table}")
+    print(f"table: {printable(sweep.table)}")
     missing = sweep.missing()
     if missing:
         print(f"missing: {', '.join(cell.name for cell in missing)}")
     if "figures" in config and (not missing or len(cells) == len(sweep.cells)):
         for path in figures.draw_figures(sweep, config.figures):
-            print(f"figure: {path}")
+            print(f"figure: {printable(path)}")
     for name, message in failures.items():
-        print(f"failed: {name}: {message}")
+        print(printable(f"failed: {name}: {message}"))
     return 1 if failures else 0
 
 

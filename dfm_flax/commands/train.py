@@ -10,10 +10,11 @@ the settings and stops. The run keeps its config and its input: going on with ot
 refused.
 
 input: config.data.images takes files of any format that Pillow reads (gray, RGB, palette,
-  16-bit; EXIF rotation is applied, transparency is shown over white), folders, for all images
-  in them, and sample:NAME for the images that ship with scikit-image. resize=N makes the
-  shorter side N pixels, then crop=HEIGHT,WIDTH cuts the center; resize=0 and crop=() keep the
-  image as it is. One machine is trained for each image and each seed, all side by side.
+  16-bit; ICC profiles and EXIF rotation are applied, transparency is shown over white), folders,
+  for all images in them, and sample:NAME for the images that ship with scikit-image. Names with
+  commas are written as JSON, '["a,b.png"]'. resize=N makes the shorter side N pixels, then
+  crop=HEIGHT,WIDTH cuts the center; resize=0 and crop=() keep the image as it is. One machine is
+  trained for each image and each seed, all side by side.
 
 output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, results.json,
   reconstructions/*.png, and figures/*.png with original, reconstruction, error and curve.
@@ -31,8 +32,9 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 
 import argparse
 
-from dfm_flax.commands.arguments import path, whole
+from dfm_flax.commands.arguments import add_max_pixels, path, whole
 from dfm_flax.reports.tables import print_table
+from dfm_flax.terminal import printable
 
 TAKES_OVERRIDES = True
 
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", type=whole, default=0, metavar="N", help="profile N steps, for TensorBoard"
     )
     parser.add_argument("--show", action="store_true", help="print the settings and stop")
+    add_max_pixels(parser)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -73,5 +76,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     with cluster.joined(options.coordinator, options.num_processes, options.process_id):
         if results := task.train(config, options.workdir, options.profile):
             print_table(task.table(results))
-            print(task.after(options.workdir))
+            print(printable(task.after(options.workdir)))
     return 0

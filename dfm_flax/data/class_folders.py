@@ -1,5 +1,6 @@
 """Images in folders, one folder a class: {class}/*, or {train,test}/{class}/*, or none at all."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from dfm_flax.data.image_files import image_suffixes, is_hidden, warn_left_out
-from dfm_flax.data.images import decode_image, prepare
+from dfm_flax.data.images import Image, decode_image, prepare
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 
@@ -121,6 +124,8 @@ def decode_entries(
 ) -> UInt8[np.ndarray, "images height width channels"]:
     """The images of entries, gray only if all are.
 
+    What of the files is not in the images is logged, once for all that it is true of.
+
     Args:
       entries: at least one.
       read: the bytes of a path.
@@ -131,8 +136,13 @@ def decode_entries(
       UsageError: an image cannot be read, their sizes differ, or they do not fit into memory.
     """
     stacked = np.zeros((0, 0, 0, 0), np.uint8)
+    notes: dict[str, list[str]] = {}
     for i, entry in enumerate(_bar(entries)):
-        pixels = _decode(read, entry.path, source, size)
+        image = _decode(read, entry.path, source, size)
+        deep = ["its 16 bits a sample are read as 8"] if image.levels > 255 else []
+        for note in (*image.notes, *deep):
+            notes.setdefault(note, []).append(entry.path)
+        pixels = np.rint(image.pixels * 255).astype(np.uint8)
         if i == 0:
             check_fits(len(entries) * pixels.size, source)
             stacked = np.zeros((len(entries), *pixels.shape), np.uint8)
@@ -145,6 +155,9 @@ def decode_entries(
         if pixels.shape[2] > stacked.shape[3]:
             stacked = np.repeat(stacked, 3, axis=3)
         stacked[i] = pixels  # gray spreads over three channels
+    for note, paths in notes.items():
+        others = f" and {len(paths) - 1:,} others" if len(paths) > 1 else ""
+        log.warning("%s/%s%s: %s", source, paths[0], others, note)
     return stacked
 
 
@@ -152,14 +165,10 @@ def _bar(entries: Sequence[Entry]) -> Iterable[Entry]:
     return tqdm(entries, "reading", unit="image", delay=1, leave=False, disable=None)
 
 
-def _decode(
-    read: Callable[[str], bytes], path: str, source: str, size: int
-) -> UInt8[np.ndarray, "height width channels"]:
+def _decode(read: Callable[[str], bytes], path: str, source: str, size: int) -> Image:
     try:
         content = read(path)
     except OSError as error:
         raise UsageError(f"cannot read image {source}/{path}: {error.strerror}") from error
     image = decode_image(content, f"{source}/{path}")
-    if size:
-        image = prepare(image, size, (size, size))
-    return np.rint(image.pixels * 255).astype(np.uint8)
+    return prepare(image, size, (size, size)) if size else image

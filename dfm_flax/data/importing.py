@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from dfm_flax.data.images import to_pillow
 from dfm_flax.data.originals import Originals, read_originals
 from dfm_flax.data.tfds import NOTE_FILE, is_importable, open_builder
 from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.files import check_writable, temporary_folder
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def import_image_set(name: str, source: Path, data_dir: str = "") -> Path:
     folder = Path(builder.data_dir)
     if folder.exists():
         raise UsageError(f"{folder} exists already; remove it to import {name} again")
+    check_writable(folder)
     originals = _read_for(name, source, features)
     note = {"source": source.name, "kind": originals.kind, "lossy": originals.is_lossy}
     total = sum(len(labels) for _, labels in originals.splits.values())
@@ -94,7 +95,7 @@ def _write(builder: Any, tfds: Any) -> None:
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     tfds.disable_progress_bar()
     try:
-        with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
+        with temporary_folder() as unused, contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=unused, download_config=config)
     except OSError:
         raise

@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 import operator
-import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from dfm_flax.data.images import Image, prepare
 from dfm_flax.data.memory import check_fits
 from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError
+from dfm_flax.files import local_path
 
 tensorflow_log.silence()
 
@@ -41,7 +41,7 @@ def open_builder(name: str, data_dir: str = "") -> Any:
     if not re.fullmatch(r"\w+(/[\w.+-]+)?(:[\d.*]+)?", name):  # TFDS has names of other sites
         raise UsageError(_no_such_set(name))
     try:
-        builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None)
+        builder = tfds.builder(name, data_dir=str(local_path(data_dir)) if data_dir else None)
     except tfds.core.registered.DatasetNotFoundError:
         raise UsageError(_no_such_set(name)) from None
     except Exception as error:  # a wrong config or version raises nearly anything
@@ -321,7 +321,7 @@ def full_name(builder: Any) -> str:
 def _root(data_dir: str) -> Path:
     import tensorflow_datasets as tfds
 
-    return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    return local_path(data_dir or tfds.core.constants.DATA_DIR)
 
 
 def _damaged(folder: str | Path, reason: str) -> str:

@@ -95,7 +95,9 @@ def evaluate(
     folders = [workdirs] if isinstance(workdirs, str | Path) else workdirs
     generators = [load_generator(folder) for folder in folders]
     for generator in generators:  # what is measured shall not be lost
-        check_writable(generator.run.folder / "evaluation.json")
+        file = generator.run.folder / "evaluation.json"
+        if features not in _stored(file):
+            check_writable(file)
     _check_same_images([generator.run for generator in generators])
     extractor = _extractor(generators[0], features, inception_weights, cache)
     real = RealImages(generators[0].images, extractor, num, seed)
@@ -153,6 +155,7 @@ def _evaluate_once(
     if results.get(name, {}).get("settings") == settings:
         log.info("%s: measured before with the same settings", file)
         return results[name]
+    check_writable(file)
     metrics, pictures = _evaluate(generator, real, priors, num)
     results[name] = {"settings": settings, **metrics}
     with atomic_path(file) as path:

@@ -11,10 +11,16 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def told_if_not_drawn(file: Path) -> Iterator[None]:
-    """Goes on after a block that does not draw a file, with a warning that says why."""
+def told_if_not_drawn(file: Path, drawn: list[Path] | None = None) -> Iterator[None]:
+    """Goes on after a block that does not draw a file, with a warning that says why.
+
+    Args:
+      drawn: gets the file when it is drawn.
+    """
     try:
         yield
+        if drawn is not None:
+            drawn.append(file)
     # Whatever Matplotlib, as a user has set it up, may raise.
     except Exception as error:
         log.warning("no picture %s: %s", file, one_line(error))

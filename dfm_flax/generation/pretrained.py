@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
-from dfm_flax.files import atomic_path
+from dfm_flax.files import atomic_path, local_path
 from dfm_flax.generation.generator import Generator, ImageShape, make_generator
 from dfm_flax.generation.prior import Prior, find_prior
 from dfm_flax.generation.sampler import Sampler
@@ -73,7 +73,7 @@ def export(
       UsageError: there is no such prior, or the file cannot be written.
     """
     arrays: dict[str, Any] = {
-        "config": np.array(configs.to_json(generator.config)),
+        "config": np.array(configs.to_json(_without_places(generator.config))),
         "shape": np.array(
             [generator.shape.height, generator.shape.width, generator.shape.channels]
         ),
@@ -88,13 +88,20 @@ def export(
         np.savez_compressed(path, version=_VERSION, digest=digest(arrays), **arrays)
 
 
+def _without_places(config: ConfigDict) -> ConfigDict:
+    """The config without where the data were on the machine that trained it."""
+    copy = configs.from_json(configs.to_json(config))
+    copy.data.data_dir = ""
+    return copy
+
+
 def load_pretrained(name: str | Path) -> PretrainedGenerator:
     """The generator of a file, or of one that ships, by its name, such as `mnist`.
 
     Raises:
       UsageError: there is none, or the file is damaged or no generator's.
     """
-    file = Path(name) if str(name).endswith(SUFFIX) else SHIPPED / f"{name}{SUFFIX}"
+    file = local_path(name) if str(name).endswith(SUFFIX) else SHIPPED / f"{name}{SUFFIX}"
     if not file.is_file():
         shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))) or "none"
         raise UsageError(

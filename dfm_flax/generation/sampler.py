@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from ml_collections import ConfigDict
 
+from dfm_flax.config_values import check_seed
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.drawing import draw
@@ -49,6 +50,7 @@ class Sampler(abc.ABC):
         Raises:
           UsageError: there is no such prior, or the model cannot draw that size.
         """
+        check_seed(seed)
         self._check_memory(num, size)  # before a prior is fitted
         latents = np.asarray(self.prior(prior).sample(num, seed), np.float32)
         expected = num, self.config.model.latent_size

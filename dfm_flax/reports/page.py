@@ -181,7 +181,8 @@ def _pictures(comparison: Comparison) -> str:
 
 
 def _say(point: Point) -> str:
-    return f"{point.bpp:.3f} bpp, {point.psnr:.2f} dB, MS-SSIM {point.ms_ssim:.3f}"
+    structure = f", MS-SSIM {point.ms_ssim:.3f}" if np.isfinite(point.ms_ssim) else ""
+    return f"{point.bpp:.3f} bpp, {point.psnr:.2f} dB{structure}"
 
 
 def _picture(pixels: Real[np.ndarray, "height width channels"], caption: str) -> str:

@@ -48,7 +48,7 @@ def draw_figures(sweep: Sweep, figures: ConfigDict) -> list[Path]:
         paths += _draw_intervals(sweep, finished, figures.loss_bounds)
     if finished and figures.get("jpeg"):
         paths += compare_with_jpeg(sweep, finished)
-    return [path for path in paths if path.is_file()]
+    return paths
 
 
 def final_loss(entry: dict[str, Any]) -> float:
@@ -68,7 +68,8 @@ def _draw_intervals(
     percents = {
         key: entries[0]["percent"] for key, (_, entries) in zip(keys, finished, strict=True)
     }
-    with told_if_not_drawn(grid):
+    drawn: list[Path] = []
+    with told_if_not_drawn(grid, drawn):
         loss_grid_figure(
             grid,
             dict(zip(keys, means, strict=True)),
@@ -94,6 +95,6 @@ def _draw_intervals(
             f"{values}, {entry['percent']:.3g}%"
         )
         panels.append((caption, read_image(file).pixels))
-    with told_if_not_drawn(pictures):
+    with told_if_not_drawn(pictures, drawn):
         pictures_figure(pictures, panels, columns=3)
-    return [grid, pictures]
+    return drawn

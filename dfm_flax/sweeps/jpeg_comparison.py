@@ -51,9 +51,10 @@ def compare_with_jpeg(sweep: Sweep, finished: Finished) -> list[Path]:
     table, means, figure = (sweep.folder / f"jpeg{end}" for end in (".csv", "_means.csv", ".png"))
     write_csv(table, rows)
     write_csv(means, summarize_jpeg(rows))
-    with told_if_not_drawn(figure):
+    written = [table, means]
+    with told_if_not_drawn(figure, written):
         pictures_figure(figure, above + below, columns=len(above))
-    return [table, means, figure]
+    return written
 
 
 def _panel(

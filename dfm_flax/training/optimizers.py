@@ -18,6 +18,8 @@ def check_optimizer(config: ConfigDict, num_steps: int) -> None:
         raise UsageError(
             "optimizer: learning rates and warmup_steps cannot be negative, nor learning_rate 0"
         )
+    if num_steps < 1:
+        raise UsageError(f"training.num_steps={num_steps}: train for 1 step or more")
     if warmup >= num_steps:
         raise UsageError(f"optimizer.warmup_steps={warmup} leaves nothing of {num_steps} steps")
     if not all(0 <= decay < 1 for decay in (config.b1, config.b2)):

@@ -114,3 +114,8 @@ def test_what_is_no_file(tmp_path):
     for scale in (0, -1, np.nan, np.inf):
         with pytest.raises(UsageError, match=r"a number above 0"):
             decode(b"", scale=scale)
+
+
+def test_seeds_that_jax_would_take_for_others_are_refused(gradient):
+    with pytest.raises(UsageError, match="seed 4294967296"):
+        encode(gradient, seed=2**32)

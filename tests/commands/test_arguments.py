@@ -58,9 +58,9 @@ def test_numbers(read, text, value):
 @pytest.mark.parametrize(
     ("read", "text", "said"),
     [
-        (seed, "-1", "from 0 to 4294967295"),
-        (seed, "4294967296", "from 0 to 4294967295"),  # which would equal 0
-        (seed, str(2**64), "from 0 to 4294967295"),
+        (seed, "-1", "a seed is from 0 to 4294967295"),
+        (seed, "4294967296", "a seed is from 0 to 4294967295"),  # which would equal 0
+        (seed, str(2**64), "a seed is from 0 to 4294967295"),
         (count, "0", "1 or more"),
         (count, "1.5", "'1.5' is not a whole number"),
         (count, "", "'' is not a whole number"),

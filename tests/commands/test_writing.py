@@ -44,6 +44,7 @@ CASES = {
     "compress": (["a.png", "--steps=5", "--bpp=2"], ("a.dfm", "a.dfm")),
     "data show": (["digits"], ("digits.png", "digits.png")),
     "decompress": (["in.dfm"], ("in.png", "in.png")),
+    "export": (["--workdir=none"], ("g.npz", "g.npz")),
     "interpolate": (["--workdir=none", "--from=0", "--to=1"], ("way.png", "way.png")),
     "reconstruct": (["--workdir=run"], ("out", "out/a_seed0_8x8.png")),
     "report": (["a.png", "--dfm=coded"], ("r.html", "r.html")),
@@ -176,6 +177,20 @@ def test_run_folders_are_local_and_a_tilde_is_the_home_folder(name, monkeypatch)
     assert action.type("~/runs/a") == Path("/home/somebody/runs/a")
     with pytest.raises(argparse.ArgumentTypeError, match="only local folders"):
         action.type("gs://bucket/runs")
+
+
+def test_a_tilde_where_the_shell_leaves_it(place, capsys, monkeypatch):
+    """After --config= and the like."""
+    monkeypatch.setenv("HOME", str(place))
+    Path("c.py").write_text(
+        "from dfm_flax import load_config\ndef get_config(): return load_config('compress')\n"
+    )
+    assert main(["train", "--config=~/c.py", "--show"]) == 0
+    assert "config.task" in capsys.readouterr().out
+    assert main(["data", "list", "--data-dir=~/sets"]) == 0
+    assert "no sets here" in capsys.readouterr().out
+    assert main(["data", "import", "mnist", "~/originals"]) == 2
+    assert f"{place}/originals" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -364,6 +379,18 @@ def test_many_large_images_are_not_kept(place, untrained, monkeypatch, capsys):
     assert untrained == [["a", "b"], ["c", "d"]]
 
 
+def test_a_rate_that_cannot_be_had_is_told_before_training_of_each_image(place, untrained, capsys):
+    names = [f"ph/{name}.png" for name in "abc"]
+    for name in names:
+        save(name, 48, 64, 3)
+    assert main(["compress", *names, "-o", "out", "--bpp=0.001"]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dfm: ")]
+    assert len(lines) == 3
+    assert all("ask for at least" in line for line in lines)
+    assert untrained == []
+    assert not Path("out").exists()
+
+
 def test_an_unwritable_workdir_is_told_before_an_image_is_read(place, untrained, capsys):
     Path("file").write_text("")
     assert main(["compress", "none.png", "-o", "a.dfm", "--workdir=file/w"]) == 2
@@ -380,3 +407,20 @@ def test_inspect_goes_on_after_a_damaged_file(place, capsys):
     output = capsys.readouterr()
     assert output.err.splitlines() == ["dfm: cannot read coded/b.dfm: it is no .dfm file"]
     assert [line.split()[0] for line in output.out.splitlines()] == ["file", "coded/a.dfm"]
+
+
+# report
+
+
+@pytest.mark.slow
+def test_a_report_leaves_out_what_has_no_file(place, quantized, capsys):
+    save("ph/a.png", 20, 30, 3)
+    save("ph/b.png", 20, 30, 3)
+    Path("ph/cut.png").write_bytes(Path("ph/a.png").read_bytes()[:300])
+    Path("coded/a.dfm").write_bytes(Path("in.dfm").read_bytes())
+    assert main(["report", "ph", "--dfm=coded", "-o", "r.html"]) == 1
+    output = capsys.readouterr()
+    first, second = [line for line in output.err.splitlines() if line.startswith("dfm: ")]
+    assert first == "dfm: no b.dfm in coded"
+    assert "cannot read image ph/cut.png" in second
+    assert output.out.splitlines()[-1] == "r.html"

@@ -142,7 +142,20 @@ def test_unreadable_images(tmp_path, decode):
 
 def test_more_than_fits_into_memory(tmp_path, decode, monkeypatch):
     write(tmp_path / "a.png", noise(4, 5, 3))
-    free = type("Memory", (), {"available": 119})
+    free = type("Memory", (), {"available": 5999})
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
-    with pytest.raises(UsageError, match=r"here takes 120 bytes of memory and 119 are free"):
-        decode(["a.png", "a.png"])
+    with pytest.raises(UsageError, match=r"here takes 6,000 bytes of memory and 5,999 are free"):
+        decode(100 * ["a.png"])
+
+
+def test_what_is_not_in_the_images_is_told_once_for_all(tmp_path, decode, caplog):
+    clear = noise(4, 4, 4)
+    for name in "abc":
+        write(tmp_path / "x" / f"{name}.png", clear)
+    write(tmp_path / "x" / "d.png", np.full((4, 4), 1000, np.uint16))
+    decode(["x/a.png", "x/b.png", "x/c.png", "x/d.png"])
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "here/x/a.png and 2 others: transparency is shown over white",
+        "here/x/d.png: its 16 bits a sample are read as 8",
+    ]

@@ -261,8 +261,9 @@ def test_exif_orientation(tmp_path, orientation):
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     rgb = samples_of((5, 7, 3))
-    saved(tmp_path / "a.png", rgb, exif=exif)
-    check(read_image(tmp_path / "a.png"), TURNS[orientation](rgb) / 255)
+    for suffix in (".png", ".tif"):
+        saved(tmp_path / f"a{suffix}", rgb, exif=exif)
+        check(read_image(tmp_path / f"a{suffix}"), TURNS[orientation](rgb) / 255)
     blocks = np.kron(samples_of((2, 3)), np.ones((16, 16), np.uint8))
     saved(tmp_path / "a.jpg", blocks, exif=exif, quality=100)
     image = read_image(tmp_path / "a.jpg")
@@ -384,6 +385,15 @@ def test_decompression_bomb(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(UsageError, match=f"more than {limit} pixels"):
         read_image(path)
+
+
+def test_what_is_dropped_is_said_once(tmp_path, caplog):
+    saved(tmp_path / "a.png", np.zeros((4, 4, 4), np.uint8))
+    for _ in range(2):
+        read_image(tmp_path / "a.png")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.png'}: transparency is shown over white"
+    ]
 
 
 # Preparing

@@ -11,8 +11,12 @@ TEX = "Failed to process string with tex\nbecause latex could not be found"
 
 
 def test_what_fails_is_told_in_one_line(caplog):
-    with told_if_not_drawn(Path("a.png")):
+    drawn = []
+    with told_if_not_drawn(Path("a.png"), drawn):
         raise RuntimeError(TEX)
+    with told_if_not_drawn(Path("b.png"), drawn):
+        pass
+    assert drawn == [Path("b.png")]
     (record,) = caplog.records
     assert record.message == "no picture a.png: " + " ".join(TEX.split())
 

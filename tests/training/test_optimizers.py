@@ -57,3 +57,12 @@ def test_warm_up_rises_to_the_learning_rate_and_then_decays_to_the_end():
 def test_settings_that_cannot_be_used_are_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         check_optimizer(settings(**changes), 100)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "num_steps", "said"),
+    [(0, 0, "training.num_steps=0: train for 1 step"), (5, 5, "warmup_steps=5 leaves nothing of")],
+)
+def test_runs_without_steps_are_told_what_is_wrong(warmup, num_steps, said):
+    with pytest.raises(UsageError, match=said):
+        check_optimizer(settings(warmup_steps=warmup), num_steps)
