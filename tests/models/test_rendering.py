@@ -35,7 +35,9 @@ def test_machines_are_drawn_in_float32_on_every_device(precisions, basis):
     grid = np.array([0, 0, 8, 8, 8], np.int32)
     trace = functools.partial(_tile.__wrapped__, machine)
     assert precisions(trace, params, 0, grid) == {"HIGHEST"}
-    assert "DEFAULT" in precisions(lambda x: machine.apply({"params": params}, x), grid[None, :2])
+    assert "DEFAULT" in precisions(
+        lambda x: machine.apply({"params": params}, x), np.zeros((1, 2), np.float32)
+    )
 
 
 def test_one_pixel():
