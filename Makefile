@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 # Few processes: each test already uses several cores.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help demo test fast lint install clean
+.PHONY: help demo test fast mutants lint install clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,6 +20,8 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourie
 
 demo: install  ## train a machine on a photo that ships with scikit-image and show the result
 	$(BIN)/dfm train --config demo --workdir runs/demo
+	$(BIN)/dfm sample --pretrained mnist --num 64 --out runs/demo/digits.png --overwrite
+	@echo "digits by a generator that ships with the package: runs/demo/digits.png"
 	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
 
 test: install  ## all tests
@@ -27,6 +29,9 @@ test: install  ## all tests
 
 fast: install  ## the tests that take no longer than seconds
 	$(PYTEST) -m "not slow"
+
+mutants: install  ## put faults into a copy of the code, one after the other: the tests must find each
+	$(BIN)/python tests/mutants/run.py
 
 lint: install  ## format and lint checks, types, the order of imports, duplicates
 	$(BIN)/ruff format --check .

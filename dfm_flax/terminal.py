@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 
 def printable(text: object) -> str:
@@ -24,8 +24,8 @@ class Output:
     a full disk or a reader that has gone, nothing more is written; `failure` says which it was.
     """
 
-    def __init__(self, stream: TextIO | None):
-        self._stream = stream  # None where the process was started without
+    def __init__(self, stream: Any):
+        self._stream = stream  # of text; None where the process was started without
         self.failure: OSError | None = None
 
     def write(self, text: str) -> int:

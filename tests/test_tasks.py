@@ -2,6 +2,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
+from dfm_flax.outputs import Outputs
 from dfm_flax.tasks import TASKS, Task, task_of, train
 
 
@@ -71,7 +72,7 @@ def test_what_a_task_does_not_say_of_itself():
     ]
     assert task.table([{"number": 1}]) == [{"number": 1}]
     for what, use in {
-        "reconstructions": lambda: task.reconstruct("runs/a", "out"),
+        "reconstructions": lambda: task.reconstruct("runs/a", Outputs("out")),
         "samples": lambda: task.sample("runs/a", 4),
         "interpolations": lambda: task.interpolate("runs/a", 0, 1, 4),
         "evaluation": lambda: task.evaluate(["runs/a"]),
@@ -88,8 +89,9 @@ def test_train_asks_the_task_of_the_config(monkeypatch, tmp_path):
 
 def test_evaluation_passes_its_options_on(monkeypatch, tmp_path):
     (tmp_path / "my_metrics.py").write_text(
-        "def evaluate(workdirs, num):\n    return workdirs * num"
+        "def evaluate(workdirs, num):\n    return [{'run': run, 'num': num} for run in workdirs]"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(Counting, "evaluator", "my_metrics:evaluate")
-    assert Counting().evaluate(["a", "b"], num=2) == ["a", "b", "a", "b"]
+    results = Counting().evaluate(["a", "b"], num=2)
+    assert results == [{"run": "a", "num": 2}, {"run": "b", "num": 2}]

@@ -22,7 +22,9 @@ _SETS = (("MNIST", 70_000, 64, (28, 28, 1)), ("CIFAR-10", 60_000, 512, (32, 32, 
 _STEPS, _LOOPS = 200, 15
 
 
-def microseconds_per_step(step: Callable[..., jax.Array], *data: Shaped[jax.Array, "..."]) -> float:
+def microseconds_per_step(
+    step: Callable[..., Shaped[jax.Array, "..."]], *data: Shaped[jax.Array, "..."]
+) -> float:
     """Time of `step(key, i, *data)`, which returns an array, in a compiled loop."""
 
     @jax.jit
@@ -36,7 +38,7 @@ def microseconds_per_step(step: Callable[..., jax.Array], *data: Shaped[jax.Arra
     return _best(lambda key: loop(key, np.int32(_STEPS), *data)) / _STEPS
 
 
-def _best(call: Callable[[jax.Array], jax.Array]) -> float:
+def _best(call: Callable[[PRNGKeyArray], Shaped[jax.Array, "..."]]) -> float:
     """Microseconds of the fastest call; the first compiles."""
     times = []
     for seed in range(_LOOPS + 1):
@@ -61,7 +63,7 @@ def main() -> None:
             key: PRNGKeyArray,
             i: Count,
             images: UInt8[jax.Array, "images height width channels"],
-            draw: Callable[..., jax.Array] = draw,
+            draw: Callable[..., Int32[jax.Array, "batch"]] = draw,
         ) -> Float32[jax.Array, "batch height width channels"]:
             return images[draw(key, i)].astype(jnp.float32) / 127.5 - 1
 

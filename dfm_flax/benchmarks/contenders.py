@@ -16,7 +16,7 @@ from jaxtyping import Float, Int32, PRNGKeyArray
 from dfm_flax.baselines.siren import siren_num_weights
 from dfm_flax.benchmarks import textbook
 from dfm_flax.fourier.series import by_xla
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import make_step, make_train_steps, replicate
 from dfm_flax.typing import AnyArray, Params
@@ -135,7 +135,7 @@ def many_steps(
     """`num_steps` steps of Adam in so many dispatches, as `dfm train` does them in one."""
     optimizer = optax.adam(1e-4)
 
-    def loss(params: Params, batch: Any, rng: PRNGKeyArray) -> tuple[jax.Array, Metrics]:
+    def loss(params: Params, batch: Any, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         return squared_error(machine, params, *batch), {}
 
     params = machine.init(jax.random.PRNGKey(0), x[:1])["params"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
+from jaxtyping import Float32
 from tqdm import tqdm
 
 
@@ -58,7 +59,7 @@ MATMUL_SIZE = 2048
 MATMUL_FLOPS = 2 * MATMUL_SIZE**3
 
 
-def matmul() -> Callable[[], jax.Array]:
+def matmul() -> Callable[[], Float32[jax.Array, "rows columns"]]:
     """A contender: a square float32 product of `MATMUL_FLOPS`, the machine's peak in practice."""
     matrix = jax.random.normal(jax.random.PRNGKey(0), (MATMUL_SIZE, MATMUL_SIZE))
     product = jax.jit(lambda a: a @ a)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
 
 from dfm_flax.codec import container, decoder
 from dfm_flax.data.images import SAMPLE_PREFIX, Image
@@ -94,8 +95,8 @@ def encode(
 
 def decode(
     file: str | Path | bytes | Encoded, *, scale: float = 1.0, region: Region | None = None
-) -> NDArray[np.float32]:
-    """The image [H, W, C] in [0, 1] of a `.dfm` file, with the levels that it is stored with.
+) -> Float32[np.ndarray, "height width channels"]:
+    """The image in [0, 1] of a `.dfm` file, with the levels that it is stored with.
 
     Args:
       file: its path or its bytes.

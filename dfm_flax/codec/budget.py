@@ -7,14 +7,20 @@ error will be, says which of them should.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Float64, PRNGKeyArray
 
 from dfm_flax.codec.groups import num_groups, row_groups
 from dfm_flax.fourier import FourierMachine
+from dfm_flax.typing import AnyArray, Count
+
+_Scalar = Float[AnyArray, ""]
+_Groups = Float[AnyArray, "groups"]
 
 _SMALLEST = 1e-6  # magnitude of a weight, so that logarithms and roots have gradients
 
@@ -25,13 +31,20 @@ class QuantizedMachine(nn.Module):
     machine: FourierMachine
 
     @nn.compact
-    def __call__(self, positions: jax.Array) -> jax.Array:
-        """The machine with its weights as they are: [..., 2] to [..., channels]."""
+    def __call__(
+        self, positions: Float[AnyArray, "*points 2"]
+    ) -> Float[jax.Array, "*points {self.machine.channels}"]:
+        """The machine with its weights as they are."""
         self.param("log_step_sizes", nn.initializers.zeros_init(), (num_groups(self.machine),))
         return self.machine(positions)
 
 
-def quantization(machine: FourierMachine, params, budget: jax.Array, rng: jax.Array | None) -> dict:
+def quantization(
+    machine: FourierMachine,
+    params: Any,
+    budget: Float[AnyArray, ""],
+    rng: PRNGKeyArray | None,
+) -> dict[str, Any]:
     """Parameters of the machine as if quantized, for training.
 
     Args:
@@ -51,20 +64,22 @@ def quantization(machine: FourierMachine, params, budget: jax.Array, rng: jax.Ar
     return quantized
 
 
-def step_sizes(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
-    """The step size of each group [groups] with which the weights take `budget` bits, about.
+def step_sizes(
+    machine: FourierMachine, params: Any, budget: Float[AnyArray, ""]
+) -> Float[jax.Array, "groups"]:
+    """The step size of each group with which the weights take `budget` bits, about.
 
     It is differentiable in the weights, in `log_step_sizes` and in the budget.
     """
     counts, magnitudes = _magnitudes(machine, params["machine"])
     log_step_sizes = params["log_step_sizes"]
 
-    def bits(factor, magnitudes, log_step_sizes):
+    def bits(factor: _Scalar, magnitudes: _Groups, log_step_sizes: _Groups) -> _Scalar:
         return jnp.sum(counts * laplace_bits(magnitudes * jnp.exp(-log_step_sizes - factor)))
 
     fixed = jax.lax.stop_gradient((magnitudes, log_step_sizes))
 
-    def halve(_, bounds):
+    def halve(_: Count, bounds: tuple[_Scalar, _Scalar]) -> tuple[_Scalar, _Scalar]:
         low, high = bounds
         middle = (low + high) / 2
         too_many = bits(middle, *fixed) > budget
@@ -78,7 +93,7 @@ def step_sizes(machine: FourierMachine, params, budget: jax.Array) -> jax.Array:
     return jnp.exp(log_step_sizes + factor)
 
 
-def laplace_bits(mean: jax.Array) -> jax.Array:
+def laplace_bits(mean: Float[AnyArray, "*shape"]) -> Float[jax.Array, "*shape"]:
     """Entropy in bits of a two-sided geometric integer of a mean magnitude."""
     mean = jnp.maximum(mean, 1e-5)
     root = jnp.sqrt(1 + mean**2)
@@ -89,8 +104,10 @@ def laplace_bits(mean: jax.Array) -> jax.Array:
     return (jnp.log((2 - short) / short) - mean * log_ratio) / math.log(2)
 
 
-def _magnitudes(machine: FourierMachine, params) -> tuple[np.ndarray, jax.Array]:
-    """Number of weights, and mean magnitude of a weight, of each group: [groups], [groups]."""
+def _magnitudes(
+    machine: FourierMachine, params: Any
+) -> tuple[Float64[np.ndarray, "groups"], Float[jax.Array, "groups"]]:
+    """Number of weights, and mean magnitude of a weight, of each group."""
     groups = num_groups(machine)
     counts, totals = np.zeros(groups), jnp.zeros(groups)
     for i, rows in enumerate(row_groups(machine)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from dfm_flax.baselines.codecs import Coded, codecs
@@ -35,9 +36,9 @@ COIN_ON_KODAK = (
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture [H, W, C] in [0, 1] to be looked at, the `center` of it, and what it all cost."""
+    """The `center` of a picture in [0, 1] to be looked at, and what it cost."""
 
-    pixels: np.ndarray
+    pixels: Float[np.ndarray, "height width channels"]
     point: Point
 
 
@@ -53,7 +54,7 @@ class Comparison:
     """
 
     name: str
-    original: np.ndarray
+    original: Float[np.ndarray, "height width channels"]
     points: dict[str, list[Point]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
 
@@ -152,8 +153,10 @@ def _ours(image: Image, files: Sequence[Path], folders: Sequence[Path]) -> list[
     return coded
 
 
-def center(pixels: np.ndarray) -> np.ndarray:
-    """The part of an image [H, W, C] that is shown, with memory of its own."""
+def center(
+    pixels: Float[np.ndarray, "height width channels"],
+) -> Float[np.ndarray, "shown_height shown_width channels"]:
+    """The part of an image that is shown, with memory of its own."""
     top, left = (
         max(0, (have - want) // 2) for have, want in zip(pixels.shape, _SHOWN, strict=False)
     )
@@ -163,7 +166,7 @@ def center(pixels: np.ndarray) -> np.ndarray:
 def _add(
     comparison: Comparison,
     codec: str,
-    original: np.ndarray,
+    original: Float[np.ndarray, "height width channels"],
     coded: list[Coded],
     largest: float | None,
 ) -> None:

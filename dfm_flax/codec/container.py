@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int32
 
 from dfm_flax.codec import entropy
 from dfm_flax.codec.groups import num_groups, row_groups
@@ -82,7 +83,7 @@ def _build(image: QuantizedImage) -> bytes:
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def _min_words(groups: list[np.ndarray]) -> int:
+def _min_words(groups: list[Int32[np.ndarray, "_weights"]]) -> int:
     """Words with which a reader takes so many weights, though they be nearly all 0."""
     weights = sum(group.size for group in groups)
     num_bytes = (weights - FREE_WEIGHTS) / MAX_WEIGHTS_PER_BYTE

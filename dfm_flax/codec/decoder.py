@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from dfm_flax.codec import container
 from dfm_flax.codec.quantized import QuantizedImage
@@ -30,8 +30,8 @@ def decompress(
 
 def draw(
     image: QuantizedImage, scale: float = 1.0, region: Region | None = None, source: str = "data"
-) -> NDArray[np.float32]:
-    """The picture [H, W, C] in [0, 1] of an image, not rounded to its levels.
+) -> Float32[np.ndarray, "height width channels"]:
+    """The picture in [0, 1] of an image, not rounded to its levels.
 
     Args:
       scale: of each side, relative to the image that was compressed.

@@ -49,7 +49,7 @@ class Goal:
     psnr: float | None = None
     percent: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = [value for value in (self.bpp, self.psnr, self.percent) if value is not None]
         if len(given) != 1 or not (math.isfinite(given[0]) and given[0] > 0):
             raise UsageError("give one of --bpp, --psnr and --percent, above 0")

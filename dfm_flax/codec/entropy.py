@@ -6,9 +6,11 @@ tables of whole numbers.
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import constriction
 import numpy as np
+from jaxtyping import Int32, Int64, Integer, UInt32
 
 from dfm_flax.codec.powers import ONE, halved
 
@@ -21,8 +23,8 @@ _REACH = 24  # widths to either side of zero that a table covers
 
 
 @functools.lru_cache(maxsize=512)
-def frequency_table(shape: int, width: int) -> np.ndarray:
-    """Frequencies of -M .. M, whole numbers of at least 1 that add up to 2^24: int64 [2M + 1].
+def frequency_table(shape: int, width: int) -> Int64[np.ndarray, "symbols"]:
+    """Frequencies of -M .. M, whole numbers of at least 1 that add up to 2^24.
 
     Beside that 1, n has a frequency in proportion to 2^-(|n| / w)^p: p = (1, 3/2, 2)[shape],
     w = 2^((width - 32) / 8). M is 24 w, rounded down, and 2 more, but at most `LARGEST`.
@@ -46,16 +48,18 @@ def frequency_table(shape: int, width: int) -> np.ndarray:
     return table
 
 
-def encode(groups: Sequence[np.ndarray], min_words: int = 0) -> tuple[int, list[int], np.ndarray]:
+def encode(
+    groups: Sequence[Integer[np.ndarray, "..."]], min_words: int = 0
+) -> tuple[int, list[int], UInt32[np.ndarray, "words"]]:
     """Codes integers, group after group, under the models that make them shortest.
 
     Args:
-      groups: int arrays, of any shape, of magnitudes up to `LARGEST`.
+      groups: of any shape, of magnitudes up to `LARGEST`.
       min_words: how many words there must be at least: where the shortest are fewer, all models
         are wider, by as much as it takes. In the widest an integer takes nearly two bytes.
 
     Returns:
-      The shape, the width of each group, and the coded integers as uint32 [words].
+      The shape, the width of each group, and the coded integers.
 
     Raises:
       ValueError: an integer is too large, or so many words are more than the widest models give.
@@ -75,9 +79,9 @@ def encode(groups: Sequence[np.ndarray], min_words: int = 0) -> tuple[int, list[
 
 
 def decode(
-    words: np.ndarray, shape: int, widths: Sequence[int], sizes: Sequence[int]
-) -> list[np.ndarray]:
-    """The groups that `encode` coded, flat: int32 arrays of the given sizes.
+    words: Integer[np.ndarray, "words"], shape: int, widths: Sequence[int], sizes: Sequence[int]
+) -> list[Int32[np.ndarray, "_weights"]]:
+    """The groups that `encode` coded, flat, of the given sizes.
 
     Raises:
       ValueError: the words are no such groups.
@@ -95,7 +99,7 @@ def decode(
     return groups
 
 
-def bits(shape: int, width: int, group: np.ndarray) -> float:
+def bits(shape: int, width: int, group: Integer[np.ndarray, "..."]) -> float:
     """Length of integers under a model, infinite where it does not cover them."""
     table = frequency_table(shape, width)
     center = len(table) // 2
@@ -104,7 +108,9 @@ def bits(shape: int, width: int, group: np.ndarray) -> float:
     return float(-np.log2(table[np.ravel(group) + center] / _TOTAL).sum())
 
 
-def _words(groups: Sequence[np.ndarray], shape: int, widths: Sequence[int]) -> np.ndarray:
+def _words(
+    groups: Sequence[Integer[np.ndarray, "..."]], shape: int, widths: Sequence[int]
+) -> UInt32[np.ndarray, "words"]:
     encoder = constriction.stream.queue.RangeEncoder()
     for group, width in zip(groups, widths, strict=True):
         table = frequency_table(shape, width)
@@ -113,7 +119,7 @@ def _words(groups: Sequence[np.ndarray], shape: int, widths: Sequence[int]) -> n
     return encoder.get_compressed()
 
 
-def _best_width(shape: int, group: np.ndarray) -> tuple[float, int]:
+def _best_width(shape: int, group: Integer[np.ndarray, "..."]) -> tuple[float, int]:
     """The fewest bits, and the width that gives them: the length has one minimum over widths."""
     mean = float(np.abs(group).mean()) if group.size else 0.0
     guess = round(8 * np.log2(max(mean, 0.05))) + 32
@@ -131,7 +137,7 @@ def _best_width(shape: int, group: np.ndarray) -> tuple[float, int]:
     return best
 
 
-def _model(table: np.ndarray):
+def _model(table: Int64[np.ndarray, "symbols"]) -> Any:
     # Told f - 1 for frequencies that add up to its precision, the coder uses f itself: all that
     # it computes are whole numbers under 2^24, which floats hold.
     return constriction.stream.model.Categorical((table - 1).astype(np.float64), perfect=False)

@@ -3,13 +3,13 @@
 import itertools
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int
 
 from dfm_flax.fourier import FourierMachine
 
 
-def row_groups(machine: FourierMachine) -> list[NDArray[np.int64]]:
-    """The group of each row of coefficients: [rows] a layer, see `Basis.groups`."""
+def row_groups(machine: FourierMachine) -> list[Int[np.ndarray, "_rows"]]:
+    """The group of each row of coefficients, layer by layer, see `Basis.groups`."""
     firsts = itertools.accumulate(_counts(machine), initial=0)
     # The last of the firsts is the number of groups.
     return [

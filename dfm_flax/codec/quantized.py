@@ -1,8 +1,11 @@
 """A machine with whole numbers for weights: what a `.dfm` file holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int32, Integer, UInt8
 
 from dfm_flax.codec.groups import row_groups
 from dfm_flax.codec.powers import step_size
@@ -17,20 +20,20 @@ class QuantizedImage:
       height, width: pixels of the image that it was made from.
       levels: largest sample of that image, 255 or 65535.
       machine: the structure. Its variances say how training started and are not stored.
-      step_codes: of the step size of each group of weights, which is 2^(-code / 8); uint8
-        [groups], see `groups.row_groups`.
-      integers: a layer's weights in units of their step sizes, int32 [rows, features], in order.
+      step_codes: of the step size of each group of weights, which is 2^(-code / 8); see
+        `groups.row_groups`.
+      integers: each layer's weights in units of their step sizes.
     """
 
     height: int
     width: int
     levels: int
     machine: FourierMachine
-    step_codes: np.ndarray
-    integers: list[np.ndarray]
+    step_codes: UInt8[np.ndarray, "groups"]
+    integers: list[Int32[np.ndarray, "_rows _features"]]
 
     @property
-    def params(self) -> dict:
+    def params(self) -> dict[str, Any]:
         """The machine's parameters, as its `apply` takes them: float32."""
         sizes = step_size(self.step_codes)
         return {
@@ -42,9 +45,9 @@ class QuantizedImage:
 
 
 def quantize(
-    params: dict,
+    params: Mapping[str, Any],
     machine: FourierMachine,
-    step_codes: np.ndarray,
+    step_codes: Integer[np.ndarray, "groups"],
     height: int,
     width: int,
     levels: int = 255,
@@ -62,15 +65,19 @@ def quantize(
     )
 
 
-def by_groups(layers: list[np.ndarray], machine: FourierMachine) -> list[np.ndarray]:
-    """The entries of each group, flat, row by row, from arrays [rows, features] a layer."""
+def by_groups(
+    layers: list[Integer[np.ndarray, "_rows _features"]], machine: FourierMachine
+) -> list[Integer[np.ndarray, "_weights"]]:
+    """The weights of each group, flat, row by row, from those of each layer."""
     groups = []
     for layer, rows in zip(layers, row_groups(machine), strict=True):
         groups += [layer[rows == group].ravel() for group in np.unique(rows)]
     return groups
 
 
-def by_layers(groups: list[np.ndarray], machine: FourierMachine) -> list[np.ndarray]:
+def by_layers(
+    groups: list[Integer[np.ndarray, "_weights"]], machine: FourierMachine
+) -> list[Int32[np.ndarray, "_rows _features"]]:
     """The inverse of `by_groups`."""
     layers = []
     for features, rows in zip(machine.widths[1:], row_groups(machine), strict=True):

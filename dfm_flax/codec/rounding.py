@@ -1,9 +1,11 @@
 """The last word on step sizes: as fine as a size allows, or as coarse as a quality allows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float64
 
 from dfm_flax.codec.budget import step_sizes
 from dfm_flax.codec.container import file_size
@@ -33,7 +35,7 @@ class Rounding:
       DfmError: a weight is larger than any that a file can hold.
     """
 
-    def __init__(self, image: Image, machine: FourierMachine, params, budget: float):
+    def __init__(self, image: Image, machine: FourierMachine, params: Any, budget: float):
         self._image, self._machine, self._params = image, machine, params
         self._codes = -8 * np.log2(np.asarray(step_sizes(machine, params, jnp.float32(budget))))
         # Steps may not be so fine that an integer is too large to be coded.
@@ -79,8 +81,8 @@ class Rounding:
         return best
 
 
-def _largest(machine: FourierMachine, params) -> np.ndarray:
-    """Largest magnitude of a weight of each group: [groups]."""
+def _largest(machine: FourierMachine, params: Any) -> Float64[np.ndarray, "groups"]:
+    """Largest magnitude of a weight of each group."""
     largest = np.zeros(num_groups(machine))
     for i, rows in enumerate(row_groups(machine)):
         weights = np.asarray(params[f"layer_{i}"]["coefficients"])
@@ -88,7 +90,7 @@ def _largest(machine: FourierMachine, params) -> np.ndarray:
     return largest
 
 
-def decoded(coded: QuantizedImage) -> np.ndarray:
-    """The image [H, W, C] in [0, 1], with the levels that it is written with."""
+def decoded(coded: QuantizedImage) -> Float[np.ndarray, "height width channels"]:
+    """The image in [0, 1], with the levels that it is written with."""
     picture = render(coded.machine, coded.params, coded.height, coded.width)
     return np.rint(picture * coded.levels) / coded.levels

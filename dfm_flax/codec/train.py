@@ -10,6 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int32, Integer, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax import config as configs
@@ -21,10 +22,11 @@ from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.feed import PixelBatch, PixelFeed
 from dfm_flax.training.loop import Progress, Schedule
 from dfm_flax.training.loop import train as train_loop
-from dfm_flax.training.losses import Loss, Metrics
+from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
-from dfm_flax.training.step import check_divides, make_step, over_machines
+from dfm_flax.training.step import make_step, over_machines, rounded_up
+from dfm_flax.typing import AnyArray, Count
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ _ROUNDED = 0.2  # the last part of training, in which weights are rounded
 class BudgetedBatch(PixelBatch):
     """Some pixels, and the bits that the weights may take."""
 
-    budget: jax.Array
+    budget: Float[AnyArray, "*machines"]
 
 
 @flax.struct.dataclass
@@ -45,13 +47,13 @@ class BudgetedFeed:
     """Random pixels of an image, and the bits that the weights of its machine may take."""
 
     pixels: PixelFeed
-    budget: Any
+    budget: Float[AnyArray, "*machines"]
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
-        """Indices of pixels [B]."""
+    def draw(self, rng: PRNGKeyArray, step: Count) -> Int32[jax.Array, "batch"]:
+        """Indices of pixels."""
         return self.pixels.draw(jax.random.split(rng)[0], step)
 
-    def at(self, drawn: jax.Array) -> BudgetedBatch:
+    def at(self, drawn: Integer[AnyArray, "batch"]) -> BudgetedBatch:
         """Those pixels, and the budget."""
         batch = self.pixels.at(drawn)
         return BudgetedBatch(batch.positions, batch.colors, self.budget)
@@ -64,7 +66,7 @@ def quantization_loss(machine: FourierMachine, rounded: bool = False) -> Loss:
     rounding.
     """
 
-    def loss(params: Any, batch: BudgetedBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(params: Any, batch: BudgetedBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         noise_rng = None if rounded else jax.random.split(rng)[1]
         quantized = quantization(machine, params, batch.budget, noise_rng)
         prediction: Any = machine.apply({"params": quantized}, batch.positions)
@@ -80,7 +82,7 @@ def train(
     budgets: list[float],
     folder: Path,
     seed: int = 0,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Trains a machine of one structure for each image, all at once, or goes on with that.
 
     Args:
@@ -93,12 +95,13 @@ def train(
       The parameters of a `QuantizedMachine` for each image.
     """
     model, training = QuantizedMachine(machine), config.training
-    check_divides(training.batch_size, jax.local_device_count())
+    # A few more pixels than planned where the devices could not share those evenly.
+    batch_size = rounded_up(training.batch_size, jax.local_device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     state = initial_states(model, optimizer, [seed] * len(images))
     pixels = [image.pixels for image in images]
     feed = BudgetedFeed(
-        PixelFeed.stack(pixels, training.batch_size, training.sampling),
+        PixelFeed.stack(pixels, batch_size, training.sampling),
         np.array(budgets, np.float32),
     )
     folder = folder / _identity(config, images, budgets, seed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped, UInt8, UInt16
 from ml_collections import ConfigDict
 
 from dfm_flax.data.image_files import image_name, list_files
@@ -13,6 +14,8 @@ from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.outputs import unused_names
 from dfm_flax.runs import Run
+
+_Integers = UInt8[np.ndarray, "height width channels"] | UInt16[np.ndarray, "height width channels"]
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,12 @@ def _read_images(data: ConfigDict) -> list[Image]:
     return images
 
 
-def _to_integers(image: Image) -> np.ndarray:
+def _to_integers(image: Image) -> _Integers:
     dtype = np.uint8 if image.levels == 255 else np.uint16
     return np.rint(image.pixels * image.levels).astype(dtype)
 
 
-def _from_integers(name: str, values: np.ndarray) -> Image:
+def _from_integers(name: str, values: Shaped[np.ndarray, "..."]) -> Image:
     if values.ndim != 3 or values.shape[-1] not in (1, 3):
         raise ValueError(f"{name} is no image but {values.shape}")
     levels = int(np.iinfo(values.dtype).max)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.training.feed import PixelBatch
-from dfm_flax.training.losses import Loss, Metrics
+from dfm_flax.training.losses import Loss, Metrics, Scalar
 
 
 def mse(model: nn.Module, config: ConfigDict | None = None) -> Loss:
@@ -18,7 +18,7 @@ def mse(model: nn.Module, config: ConfigDict | None = None) -> Loss:
     the PSNR in the log are made of it.
     """
 
-    def loss(params: Any, batch: PixelBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(params: Any, batch: PixelBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         prediction: Any = model.apply({"params": params}, batch.positions)
         error = jnp.mean((prediction - batch.colors) ** 2)
         return error, {"mse": error}

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from flax import linen as nn
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from dfm_flax.compression.jobs import Job
 from dfm_flax.models.rendering import render
@@ -27,8 +28,8 @@ class MachinesSnapshot:
     jobs: Sequence[Job]
     state: TrainState
 
-    def picture(self, index: int) -> NDArray:
-        """What a machine makes of its image by now: [H, W, C] in [0, 1]."""
+    def picture(self, index: int) -> Float32[np.ndarray, "height width channels"]:
+        """What a machine makes of its image by now, in [0, 1]."""
         height, width = self.jobs[index].image.pixels.shape[:2]
         return render(self.machine, self.state.params_of(index), height, width)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from dfm_flax.compression.jobs import Job
 from dfm_flax.data.images import write_image
@@ -21,10 +22,10 @@ def measure(
     run: Run,
     machine: FourierMachine,
     job: Job,
-    params,
+    params: Any,
     curve: list[tuple[int, float]],
     num_steps: int,
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[dict[str, Any], Float[np.ndarray, "height width channels"]]:
     """Writes a machine's reconstruction and figure into the run's folder.
 
     Args:
@@ -34,7 +35,7 @@ def measure(
     Returns:
       name, image, seed, weights, percent of the raw size by the thesis's rule, mse, psnr (dB),
       ssim and ms_ssim of the reconstruction as it is stored, steps; None where the image is too
-      small for a metric, or psnr is infinite. And the reconstruction, [H, W, C] in [0, 1].
+      small for a metric, or psnr is infinite. And the reconstruction, in [0, 1].
     """
     original = job.image.pixels
     height, width, channels = original.shape

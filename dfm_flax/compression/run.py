@@ -103,7 +103,7 @@ class CompressionRun:
             seen = self._observers(MachinesSnapshot(self.machine, self.jobs, state))
             write_observation(self._tensorboard, progress.step, seen)
 
-    def measure(self, state: TrainState, history: History) -> list[dict]:
+    def measure(self, state: TrainState, history: History) -> list[dict[str, Any]]:
         """Writes the results, of this run's machines and their curves; see `results.measure`."""
         num_steps, results = int(state.step), []
         bar = tqdm(self.jobs, "measuring", unit="machine", delay=2, leave=False, disable=None)

@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float32
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
@@ -26,6 +28,7 @@ from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState, initial_states
 from dfm_flax.training.step import (
     Step,
+    at_precision,
     check_divides,
     make_step,
     over_machines,
@@ -34,7 +37,7 @@ from dfm_flax.training.step import (
 log = logging.getLogger(__name__)
 
 
-def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict]:
+def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> list[dict[str, Any]]:
     """Trains, or goes on training, one machine for each image and seed of a config.
 
     Writes into the run's folder: images.npz, config.json, checkpoints, TensorBoard files,
@@ -55,7 +58,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
 
 def train_side_by_side(
     configs: Sequence[ConfigDict], workdirs: Sequence[str | Path], profile_steps: int = 0
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """`train` of several runs at once, all of their machines in one vmapped step.
 
     Each folder becomes what it would become alone, to float tolerance, and its run can go on
@@ -123,8 +126,10 @@ def train_side_by_side(
     return entries
 
 
-def _step_of_all(runs: Sequence[CompressionRun]) -> tuple[Step, dict[str, np.ndarray]]:
-    """The step of all machines of all runs, on (feed, numbers), and these numbers [machines].
+def _step_of_all(
+    runs: Sequence[CompressionRun],
+) -> tuple[Step, dict[str, Float32[np.ndarray, "machines"]]]:
+    """The step of all machines of all runs, on (feed, numbers), and these numbers.
 
     They are those of the optimizer that differ from run to run. What is the same stays a
     constant, so that a run alone has the bits that it would have without the others' numbers.
@@ -137,10 +142,12 @@ def _step_of_all(runs: Sequence[CompressionRun]) -> tuple[Step, dict[str, np.nda
         if len({run.config.optimizer[name] for run in runs}) > 1
     }
 
-    def step(state: TrainState, data: tuple[PixelFeed, dict]) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, data: tuple[PixelFeed, dict[str, Any]]
+    ) -> tuple[TrainState, Metrics]:
         feed, own = data
         section = ConfigDict({**config.optimizer, **own})
         optimizer = make_optimizer(section, config.training.num_steps)
         return make_step(loss, optimizer)(state, feed)
 
-    return over_machines(step), numbers
+    return at_precision(over_machines(step), config.training.precision), numbers

@@ -5,6 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float, UInt8
+
+from dfm_flax.typing import AnyArray
 
 _WIDEST = 128
 _LAST_SIDE = 4
@@ -27,8 +30,12 @@ class Classifier(nn.Module):
     num_features: int = 128
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Features [B, num_features] and logits [B, num_classes] of uint8 images [B, H, W, C]."""
+    def __call__(
+        self, images: UInt8[AnyArray, "batch height width channels"]
+    ) -> tuple[
+        Float[jax.Array, "batch {self.num_features}"], Float[jax.Array, "batch {self.num_classes}"]
+    ]:
+        """Features and logits of images."""
         x = images.astype(jnp.float32) / 127.5 - 1
         halvings = max(2, math.ceil(math.log2(min(images.shape[1:3]) / _LAST_SIDE)))
         for i in range(halvings):

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Float32, Integer, PRNGKeyArray, UInt8
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet
@@ -28,9 +28,10 @@ from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.evaluation.classifier import Classifier
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.files import atomic_path, check_writable, local_path
-from dfm_flax.training.losses import Loss, Metrics
+from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, make_one_step, make_step, replicate
+from dfm_flax.typing import AnyArray, Count
 
 log = logging.getLogger(__name__)
 
@@ -145,24 +146,24 @@ def _train(train: ImageSet) -> Any:
 
 @flax.struct.dataclass
 class _LabeledBatch:
-    images: jax.Array
-    labels: jax.Array
+    images: UInt8[AnyArray, "batch height width channels"]
+    labels: Integer[AnyArray, "batch"]
 
 
 @flax.struct.dataclass
 class _Drawn:
-    index: jax.Array
-    offsets: jax.Array
+    index: Integer[AnyArray, "batch"]
+    offsets: Integer[AnyArray, "batch 2"]
 
 
 @flax.struct.dataclass
 class _LabeledFeed:
     """Random images of a set, each moved at random by up to a 14th of a side."""
 
-    images: Any
-    labels: Any
+    images: UInt8[AnyArray, "*devices images height width channels"]
+    labels: Integer[AnyArray, "*devices images"]
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> _Drawn:
+    def draw(self, rng: PRNGKeyArray, step: Count) -> _Drawn:
         draw_rng, shift_rng = jax.random.split(rng)
         index = jax.random.randint(draw_rng, (RECIPE.batch_size,), 0, len(self.images))
         most = _most_shifted(self.images.shape)
@@ -175,7 +176,7 @@ class _LabeledFeed:
 
 
 def _cross_entropy(model: Classifier) -> Loss:
-    def loss(params: Any, batch: _LabeledBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(params: Any, batch: _LabeledBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         outputs: Any = model.apply({"params": params}, batch.images)
         _, logits = outputs
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
@@ -188,18 +189,24 @@ def _most_shifted(shape: tuple[int, ...]) -> int:
     return max(1, min(shape[1:3]) // 14)
 
 
-def _shifted(images: jax.Array, offsets: jax.Array) -> jax.Array:
-    """Each image [B, H, W, C] moved by its offset [B, 2]; its edge fills the gap."""
+def _shifted(
+    images: UInt8[AnyArray, "batch height width channels"], offsets: Integer[AnyArray, "batch 2"]
+) -> UInt8[jax.Array, "batch height width channels"]:
+    """Each image moved by its offset; its edge fills the gap."""
     most = _most_shifted(images.shape)
     padded = jnp.pad(images, [(0, 0), (most, most), (most, most), (0, 0)], mode="edge")
 
-    def cut(image: jax.Array, offset: jax.Array) -> jax.Array:
+    def cut(
+        image: UInt8[jax.Array, "_height _width channels"], offset: Integer[AnyArray, "2"]
+    ) -> UInt8[jax.Array, "height width channels"]:
         return jax.lax.dynamic_slice(image, (*offset, 0), images.shape[1:])
 
     return jax.vmap(cut)(padded, offsets)
 
 
-def _look(model: Classifier, params: Any, images: NDArray[np.uint8]) -> tuple[ArrayLike, ArrayLike]:
+def _look(
+    model: Classifier, params: Any, images: UInt8[np.ndarray, "batch height width channels"]
+) -> tuple[Float32[np.ndarray, "batch features"], Float32[np.ndarray, "batch classes"]]:
     """Features and probabilities of up to `_LOOKED_AT` images."""
     # Batches of one size run one compiled program.
     padding = [(0, _LOOKED_AT - len(images)), (0, 0), (0, 0), (0, 0)]
@@ -209,8 +216,8 @@ def _look(model: Classifier, params: Any, images: NDArray[np.uint8]) -> tuple[Ar
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(
-    model: Classifier, params: Any, images: NDArray[np.uint8]
-) -> tuple[jax.Array, jax.Array]:
+    model: Classifier, params: Any, images: UInt8[AnyArray, "batch height width channels"]
+) -> tuple[Float[jax.Array, "batch features"], Float[jax.Array, "batch classes"]]:
     outputs: Any = model.apply({"params": params}, images)
     features, logits = outputs
     return features, jax.nn.softmax(logits)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int
 from tqdm import tqdm
 
 from dfm_flax.data.image_sets import ImageSet, load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.classifier_features import DEFAULT_CACHE, classifier_features
-from dfm_flax.evaluation.extractor import FeatureExtractor
+from dfm_flax.evaluation.extractor import FeatureExtractor, Images
 from dfm_flax.evaluation.inception import inception_features
-from dfm_flax.evaluation.real_images import Images, RealImages
+from dfm_flax.evaluation.real_images import Neighbors, RealImages
 from dfm_flax.evaluation.set_metrics import MIN_IMAGES
 from dfm_flax.figures.attempts import told_if_not_drawn
 from dfm_flax.files import atomic_path, check_writable
@@ -32,17 +32,19 @@ from dfm_flax.runs import Run
 
 log = logging.getLogger(__name__)
 
+_Drawn = Float32[np.ndarray, "images height width channels"]  # in [0, 1]
+
 _INVERTED = 256  # held-out images whose latents are searched for: each costs hundreds of steps
 _SHOWN, _NEIGHBORS = 10, 5  # samples in a picture, and neighbors of each
 
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """Samples of a prior, and their nearest training images [N, K, H, W, C] by caption."""
+    """Samples of a prior, and their nearest training images by caption."""
 
     prior: str
     images: Images
-    neighbors: dict[str, Images]
+    neighbors: dict[str, Neighbors]
 
 
 def evaluate(
@@ -208,7 +210,7 @@ def _evaluate(
 
 def _generated_sets(
     generator: TrainedGenerator, real: RealImages
-) -> dict[str, Callable[[], NDArray[np.float32]]]:
+) -> dict[str, Callable[[], _Drawn]]:
     """What gives each set of images made of training images, as many as the other real ones."""
     others = real.others
     return {
@@ -219,8 +221,8 @@ def _generated_sets(
 
 
 def _midpoints(
-    generator: TrainedGenerator, first: NDArray[np.integer], second: NDArray[np.integer]
-) -> NDArray[np.float32]:
+    generator: TrainedGenerator, first: Int[np.ndarray, "pairs"], second: Int[np.ndarray, "pairs"]
+) -> _Drawn:
     """Images half-way between pairs of training images, on the way of an interpolation."""
     center = generator.latents.mean(axis=0)
     pairs = zip(generator.latents[first] - center, generator.latents[second] - center, strict=True)
@@ -253,7 +255,7 @@ def _distortion(drawn: Images, originals: Images) -> dict[str, Any]:
 
 
 def _picture(
-    real: RealImages, prior: str, images: Images, neighbors: dict[str, Images]
+    real: RealImages, prior: str, images: Images, neighbors: dict[str, Neighbors]
 ) -> _Picture:
     searched = {"pixels": len(real.images), "features": len(real.looked_at)}
     shown = {
@@ -274,5 +276,5 @@ def _draw(folder: Path, picture: _Picture, features: str) -> None:
         neighbors_figure(file, picture.images, picture.neighbors, title=title)
 
 
-def _eight_bits(images: NDArray[np.float32]) -> Images:
+def _eight_bits(images: _Drawn) -> Images:
     return np.rint(255 * images).astype(np.uint8)

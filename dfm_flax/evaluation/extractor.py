@@ -5,28 +5,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float32, Integer, UInt8
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-# Maps uint8 images [B, H, W, C] to activations [B, D] and probabilities [B, classes].
-Look = Callable[[NDArray[np.uint8]], tuple[ArrayLike, ArrayLike]]
+Images = UInt8[np.ndarray, "images height width channels"]
+
+# Maps images to activations [B, D] and probabilities [B, classes].
+Look = Callable[[Images], tuple[ArrayLike, ArrayLike]]
 
 _BAR_AFTER = 2  # seconds
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a network says of N images.
+    """What a network says of images.
 
     Attributes:
-      activations: of its last hidden layer, float32 [N, D].
-      probabilities: of each class, float32 [N, classes].
+      activations: of its last hidden layer.
+      probabilities: of each class.
     """
 
-    activations: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    activations: Float32[np.ndarray, "images features"]
+    probabilities: Float32[np.ndarray, "images classes"]
 
-    def __getitem__(self, index: NDArray[np.integer] | slice) -> "Features":
+    def __getitem__(self, index: Integer[np.ndarray, "some"] | slice) -> "Features":
         """Those of some of the images."""
         return Features(self.activations[index], self.probabilities[index])
 
@@ -40,7 +43,7 @@ class FeatureExtractor:
       about: what identifies its weights, and how good it is, as JSON can hold it. Results
         of extractors that differ here cannot be compared.
       batch_size: images it looks at at once, at most.
-      look: maps up to batch_size uint8 images [B, H, W, C] to activations and probabilities.
+      look: maps up to batch_size images to activations and probabilities.
       slow: whether looking at a whole data set takes long.
     """
 
@@ -50,8 +53,8 @@ class FeatureExtractor:
     look: Look
     slow: bool = False
 
-    def __call__(self, images: NDArray[np.uint8], what: str = "images") -> Features:
-        """The features of uint8 images [N, H, W, C]; `what` they are stands at the progress bar."""
+    def __call__(self, images: Images, what: str = "images") -> Features:
+        """The features of images; `what` they are stands at the progress bar."""
         activations, probabilities = [], []
         starts = range(0, len(images), self.batch_size)
         for start in tqdm(

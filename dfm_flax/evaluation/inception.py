@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float32
 
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.evaluation.extractor import FeatureExtractor, Look
+from dfm_flax.evaluation.extractor import FeatureExtractor, Images, Look
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # 95,628,359 bytes
 
@@ -61,7 +61,9 @@ def _looker(network: Any) -> Look:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
 
-    def look(images: NDArray[np.uint8]) -> tuple[ArrayLike, ArrayLike]:
+    def look(
+        images: Images,
+    ) -> tuple[Float32[np.ndarray, "images features"], Float32[np.ndarray, "images classes"]]:
         colors = np.broadcast_to(images, (*images.shape[:3], 3))
         batch = torch.tensor(np.ascontiguousarray(np.moveaxis(colors, -1, 1)), device=device)
         with torch.inference_mode():

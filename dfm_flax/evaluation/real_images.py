@@ -4,23 +4,24 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int, UInt8
 
 from dfm_flax.errors import UsageError
-from dfm_flax.evaluation.extractor import FeatureExtractor, Features
+from dfm_flax.evaluation.extractor import FeatureExtractor, Features, Images
 from dfm_flax.evaluation.set_metrics import MIN_IMAGES, compare, disjoint_halves
 from dfm_flax.metrics.neighbors import nearest_neighbors
 
 _ASKED = 200  # images whose nearest training image is looked up
 
-Images = NDArray[np.uint8]
+# Of each image its nearest others.
+Neighbors = UInt8[np.ndarray, "images neighbors height width channels"]
 
 
 class RealImages:
     """Training images, and what is measured of them once for all runs on them.
 
     Attributes:
-      images: all of them [N, H, W, C].
+      images: all of them.
       extractor: of the features.
       seed: of all draws.
       reference, others: indices of two disjoint random sets of one size.
@@ -54,7 +55,7 @@ class RealImages:
 
     def nearest(
         self, images: Images, features: Features, k: int
-    ) -> tuple[dict[str, float], dict[str, Images]]:
+    ) -> tuple[dict[str, float], dict[str, Neighbors]]:
         """How near images are to training images, by pixels and by features.
 
         The former are looked for among all training images, the latter among `looked_at`.
@@ -62,7 +63,7 @@ class RealImages:
         Returns:
           The median distance of the first 200 to the nearest training image: of pixels the
           root mean square difference for intensities in [0, 1]; and the k nearest training
-          images of each of them [200, k, H, W, C].
+          images of each of them.
         """
         distances, neighbors = {}, {}
         for by, (queries, references, index, unit) in self._spaces(images, features).items():
@@ -82,7 +83,7 @@ class RealImages:
             distances[by] = float(np.median(distance[:, 1])) / unit
         return distances
 
-    def _features_of(self, index: NDArray[np.intp]) -> Features:
+    def _features_of(self, index: Int[np.ndarray, "some"]) -> Features:
         place = np.full(len(self.images), -1)
         place[self.looked_at] = np.arange(len(self.looked_at))
         return self.features[place[index]]

@@ -1,7 +1,7 @@
 """All metrics of one set of images against another, by the features of one network."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int
 
 from dfm_flax.evaluation.extractor import Features
 from dfm_flax.metrics.generation import (
@@ -49,7 +49,7 @@ def compare(real: Features, generated: Features, extractor: str, seed: int = 0) 
 
 def disjoint_halves(
     count: int, num: int, seed: int = 0
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+) -> tuple[Int[np.ndarray, "half"], Int[np.ndarray, "half"]]:
     """Two disjoint random sets of `num` of `count` images; of half of them where that is less."""
     order = np.random.default_rng(seed).permutation(count)
     num = min(num, count // 2)

@@ -14,9 +14,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, Int, Real
 
+from dfm_flax.fourier.native import NO_SUCH_DERIVATIVE
 from dfm_flax.registry import Registry
+from dfm_flax.typing import AnyArray
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,15 @@ class Basis(abc.ABC):
             raise ValueError(f"max_frequencies are at least 1, not {self.max_frequency}")
 
     @abc.abstractmethod
-    def frequencies(self, m: int) -> NDArray[np.integer | np.floating]:
-        """The frequencies k of m arguments in the order of the coefficients, 0 first: [K, m]."""
+    def frequencies(self, m: int) -> Real[np.ndarray, "frequencies {m}"]:
+        """The frequencies k of m arguments in the order of the coefficients, 0 first."""
 
     def num_rows(self, m: int) -> int:
         """Rows of the coefficients: 2 K - 1, as sin(0) carries nothing."""
         return 2 * len(self.frequencies(m)) - 1
 
-    def groups(self, m: int) -> NDArray[np.int64]:
-        """The group of each row, from 0 on: [rows].
+    def groups(self, m: int) -> Int[np.ndarray, "rows"]:
+        """The group of each row, from 0 on.
 
         Rows of a group share a step size and an entropy model. They are those of all
         frequencies with equal k_1 + .. + k_m, cosines and sines together: coefficients of
@@ -66,8 +68,8 @@ class Basis(abc.ABC):
 
     def initial_deviations(
         self, m: int, variance: float, normalize: bool = False
-    ) -> NDArray[np.float64]:
-        """Standard deviation of the initial coefficients, row by row: [rows].
+    ) -> Float64[np.ndarray, "rows"]:
+        """Standard deviation of the initial coefficients, row by row.
 
         Args:
           m: number of arguments.
@@ -84,17 +86,17 @@ class Basis(abc.ABC):
         power = np.sum(decay**2 * np.where(size > 0, 0.5, 1))
         return decay * (variance / power) ** 0.5
 
-    def __call__(self, x: jax.Array, coefficients: jax.Array) -> jax.Array:
-        """The series of `coefficients` at `x`.
-
-        Args:
-          x: arguments [..., m], in periods.
-          coefficients: [rows, n].
+    def __call__(
+        self, x: Float[AnyArray, "*points m"], coefficients: Float[AnyArray, "rows n"]
+    ) -> Float[jax.Array, "*points n"]:
+        """The series of `coefficients` at `x`, which is in periods.
 
         Returns:
-          Values [..., n] in the common dtype of the arguments.
+          Values in the common dtype of the arguments. They are computed in float32 where
+          that is less: bfloat16 would not tell the angles apart.
 
         Raises:
+          TypeError: a derivative in forward mode is asked for, see `series.by_xla`.
           ValueError: the coefficients do not fit the number of arguments and F.
         """
         m, (rows, n) = x.shape[-1], coefficients.shape
@@ -104,11 +106,19 @@ class Basis(abc.ABC):
                 f"coefficients, not {rows}"
             )
         dtype = jnp.result_type(x, coefficients)
-        y = self.series(x.reshape(-1, m).astype(dtype), coefficients.astype(dtype))
-        return y.reshape(*x.shape[:-1], n)
+        inside = jnp.promote_types(dtype, jnp.float32)
+        try:
+            y = self.series(x.reshape(-1, m).astype(inside), coefficients.astype(inside))
+        except TypeError as error:
+            if "forward-mode" not in str(error):
+                raise
+            raise TypeError(NO_SUCH_DERIVATIVE) from error
+        return y.reshape(*x.shape[:-1], n).astype(dtype)
 
-    def series(self, x: jax.Array, coefficients: jax.Array) -> jax.Array:
-        """The same of a list of arguments: x [P, m], coefficients [rows, n] -> [P, n].
+    def series(
+        self, x: Float[AnyArray, "points m"], coefficients: Float[AnyArray, "rows n"]
+    ) -> Float[jax.Array, "points n"]:
+        """The same of a list of arguments.
 
         As the formula says, by all features of all arguments: [P, 2 K - 1].
         """

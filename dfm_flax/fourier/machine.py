@@ -9,9 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, PRNGKeyArray
 
 from dfm_flax.fourier.bases.full import Full
 from dfm_flax.fourier.basis import Basis, make_bases
+from dfm_flax.typing import AnyArray
 
 _T = TypeVar("_T")
 
@@ -49,14 +51,16 @@ class FourierLayer(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [..., m], in periods, to [..., n]."""
+    def __call__(
+        self, x: Float[AnyArray, "*points m"]
+    ) -> Float[jax.Array, "*points {self.features}"]:
+        """The series at `x`, which is in periods."""
         m = x.shape[-1]
         coefficients = self.param("coefficients", self._draw, m)
         y = self.basis(x, coefficients)
-        return x + y if self.residual and m == self.features else y
+        return jnp.add(x, y) if self.residual and m == self.features else y
 
-    def _draw(self, rng: jax.Array, m: int) -> jax.Array:
+    def _draw(self, rng: PRNGKeyArray, m: int) -> Float32[jax.Array, "rows {self.features}"]:
         check_layer(self.basis, m, self.features)
         deviation = self.basis.initial_deviations(m, self.variance, self.normalize)
         normal = jax.random.normal(rng, (len(deviation), self.features))
@@ -121,8 +125,16 @@ class FourierMachine(nn.Module):
         return [(basis.num_rows(m), features) for basis, (m, features) in sizes]
 
     @nn.compact
-    def __call__(self, positions: jax.Array) -> jax.Array:
-        """Maps positions [..., 2] to colors [..., channels]."""
+    def __call__(
+        self, positions: Float[AnyArray, "*points coordinates"]
+    ) -> Float[jax.Array, "*points {self.channels}"]:
+        """The colors at positions.
+
+        Raises:
+          ValueError: the positions have other than two coordinates.
+        """
+        if positions.shape[-1] != 2:
+            raise ValueError(f"positions have 2 coordinates, not the shape {positions.shape}")
         bases = self.bases
         variances = per_layer(self.variances, self.depth)
         x = self.extent * positions

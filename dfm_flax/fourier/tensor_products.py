@@ -23,12 +23,16 @@ contiguous memory.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Complex128, Float, Float64
 
+from dfm_flax.fourier.series import derivatives_by_jax
 from dfm_flax.fourier.trigonometry import sin_cos_pi
+from dfm_flax.typing import AnyArray
 
 # Coordinates whose products are contracted position by position; the others go
 # through the matrix product. Two kept the stored intermediate smallest at equal speed.
@@ -43,8 +47,10 @@ def _factor_frequencies(max_frequency: int) -> list[int]:
     return list(range(max_frequency, -1, -2))
 
 
-def _factor_matrix(max_frequency: int) -> np.ndarray:
-    """M[t, k] with exp(i (2k - F) theta) = sum_t M[t, k] B_t(theta); complex [F+1, F+1]."""
+def _factor_matrix(
+    max_frequency: int,
+) -> Complex128[np.ndarray, "{max_frequency}+1 {max_frequency}+1"]:
+    """M[t, k] with exp(i (2k - F) theta) = sum_t M[t, k] B_t(theta)."""
     rows = [
         (g, unit) for g in _factor_frequencies(max_frequency) for unit in ((1, 1j) if g else (1,))
     ]
@@ -58,8 +64,10 @@ def _factor_matrix(max_frequency: int) -> np.ndarray:
 
 
 @functools.cache
-def _real_transform(coordinates: int, max_frequency: int) -> np.ndarray:
-    """The Kronecker power of `_factor_matrix` acting on (real, imaginary): [2, T, 2, K]."""
+def _real_transform(
+    coordinates: int, max_frequency: int
+) -> Float64[np.ndarray, "2 products 2 frequencies"]:
+    """The Kronecker power of `_factor_matrix` acting on (real, imaginary)."""
     matrix = np.ones((1, 1), complex)
     for _ in range(coordinates):
         matrix = np.kron(matrix, _factor_matrix(max_frequency))
@@ -67,8 +75,10 @@ def _real_transform(coordinates: int, max_frequency: int) -> np.ndarray:
     return np.stack([np.stack([real, -imaginary], 1), np.stack([imaginary, real], 1)])
 
 
-def tensor_product_matrix(coefficients: jax.Array, m: int, max_frequency: int) -> jax.Array:
-    """The alpha, then the beta, of all outputs: [(F+1)^m, 2n], from a_k and b_k [.., n]."""
+def tensor_product_matrix(
+    coefficients: Float[AnyArray, "rows n"], m: int, max_frequency: int
+) -> Float[jax.Array, "(rows+1)//2 2*n"]:
+    """The alpha, then the beta, of all outputs, from the a_k and b_k."""
     outer = m // 2  # any split will do; halves take the least work
     n, count = coefficients.shape[-1], (max_frequency + 1) ** m
     a = coefficients[:count]
@@ -86,8 +96,10 @@ def tensor_product_matrix(coefficients: jax.Array, m: int, max_frequency: int) -
 # --- the series at many positions, value and gradient ----------------------------------------
 
 
-def _factors(x, max_frequency: int):
-    """The F+1 functions of each coordinate: a list of [m, P] arrays."""
+def _factors(
+    x: Float[AnyArray, "m points"], max_frequency: int
+) -> list[Float[jax.Array, "m points"]]:
+    """The F+1 functions of each coordinate."""
     sin, cos = sin_cos_pi(x)
     if max_frequency == 1:
         return [cos, sin]
@@ -101,16 +113,24 @@ def _factors(x, max_frequency: int):
     return rows if odd else [*rows, jnp.ones_like(x)]
 
 
-def _tensor_products(factors, coordinates: range):
-    """All products of one function of each coordinate: [(F+1)^len(coordinates), P]."""
+def _tensor_products(
+    factors: list[Float[jax.Array, "m points"]], coordinates: range
+) -> Float[jax.Array, "{len(factors)**len(coordinates)} points"]:
+    """All products of one function of each coordinate."""
     products = jnp.ones((1, factors[0].shape[-1]), factors[0].dtype)
     for i in reversed(coordinates):
         products = jnp.concatenate([products * f[i] for f in factors])
     return products
 
 
-def _phase_gradient(products, cotangent, coordinates: range, m: int, max_frequency: int):
-    """The gradient of sum(products * cotangent) in theta: [m, P], zero outside `coordinates`.
+def _phase_gradient(
+    products: Float[jax.Array, "products points"],
+    cotangent: Float[AnyArray, "products points"],
+    coordinates: range,
+    m: int,
+    max_frequency: int,
+) -> Float[jax.Array, "{m} points"]:
+    """The gradient of sum(products * cotangent) in theta, zero outside `coordinates`.
 
     d cos(g theta) = -g sin(g theta) and d sin(g theta) = g cos(g theta) are again rows of
     `products`. The sums over rows are matrix products with a row of ones: XLA's CPU
@@ -130,11 +150,13 @@ def _phase_gradient(products, cotangent, coordinates: range, m: int, max_frequen
     return total
 
 
-def _exact_matmul(constant, x):
+def _exact_matmul(
+    constant: Float[np.ndarray, "rows inner"], x: Float[AnyArray, "inner points"]
+) -> Float[jax.Array, "rows points"]:
     return jnp.matmul(constant, x, precision=jax.lax.Precision.HIGHEST)
 
 
-def _materialize(x):
+def _materialize(x: Float[AnyArray, "n points"]) -> Float[jax.Array, "n points"]:
     """Keep the compiler from computing `x` again in each of its consumers.
 
     XLA's CPU backend drops optimization barriers before it fuses, and fuses whole
@@ -146,7 +168,14 @@ def _materialize(x):
     return jax.lax.optimization_barrier(x)
 
 
-def _half_products(x, outer: int, max_frequency: int):
+def _half_products(
+    x: Float[AnyArray, "m points"], outer: int, max_frequency: int
+) -> tuple[
+    Float[jax.Array, "outer points"],
+    Float[jax.Array, "inner points"],
+    Float[jax.Array, "points"],
+    Float[jax.Array, "points"],
+]:
     """T_p, T_q and cos, sin of the common phase S = F sum_i pi x_i."""
     factors = _factors(x, max_frequency)
     sin, cos = sin_cos_pi(max_frequency * functools.reduce(jnp.add, list(x)))
@@ -159,20 +188,45 @@ def _half_products(x, outer: int, max_frequency: int):
     )
 
 
-def series(x: jax.Array, matrix: jax.Array, max_frequency: int) -> jax.Array:
-    """x [m, P] and a `tensor_product_matrix` [(F+1)^m, 2n] to y [n, P]."""
+def series(
+    x: Float[AnyArray, "m points"],
+    matrix: Float[AnyArray, "frequencies columns"],
+    max_frequency: int,
+) -> Float[jax.Array, "columns//2 points"]:
+    """The series of a `tensor_product_matrix`."""
     outer = min(_MAX_OUTER_COORDINATES, x.shape[0] // 2)
     # [P, 2n, Q] maps the T_q to the terms of each T_p.
     split = matrix.reshape((max_frequency + 1) ** outer, -1, matrix.shape[1])
-    return _series(x, jnp.swapaxes(split, 1, 2), max_frequency, outer)
+    mixing = jnp.swapaxes(split, 1, 2)
+    if derivatives_by_jax():
+        return _series_forward(x, mixing, max_frequency, outer)[0]
+    return _series(x, mixing, max_frequency, outer)
+
+
+# What the gradient needs: the arguments, and the terms of each T_p.
+_Residuals = tuple[
+    Float[AnyArray, "m points"],
+    Float[AnyArray, "outer columns inner"],
+    Float[AnyArray, "outer columns points"],
+]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _series(x, mixing, max_frequency, outer):
+def _series(
+    x: Float[AnyArray, "m points"],
+    mixing: Float[AnyArray, "outer columns inner"],
+    max_frequency: int,
+    outer: int,
+) -> Float[jax.Array, "columns//2 points"]:
     return _series_forward(x, mixing, max_frequency, outer)[0]
 
 
-def _series_forward(x, mixing, max_frequency, outer):
+def _series_forward(
+    x: Float[AnyArray, "m points"],
+    mixing: Float[AnyArray, "outer columns inner"],
+    max_frequency: int,
+    outer: int,
+) -> tuple[Float[jax.Array, "columns//2 points"], _Residuals]:
     outer_products, inner_products, cos, sin = _half_products(x, outer, max_frequency)
     terms = mixing.reshape(-1, mixing.shape[-1]) @ inner_products
     terms = terms.reshape(*mixing.shape[:2], -1)
@@ -181,11 +235,16 @@ def _series_forward(x, mixing, max_frequency, outer):
     return _materialize(cos * z[:n] + sin * z[n:]), (x, mixing, terms)
 
 
-def _contract(terms, outer_products):
+def _contract(
+    terms: Float[AnyArray, "outer columns points"],
+    outer_products: Float[AnyArray, "outer points"],
+) -> Float[jax.Array, "columns points"]:
     return functools.reduce(jnp.add, [t * p for t, p in zip(terms, outer_products, strict=True)])
 
 
-def _series_backward(max_frequency, outer, residuals, g):
+def _series_backward(
+    max_frequency: int, outer: int, residuals: _Residuals, g: Float[jax.Array, "n points"]
+) -> tuple[Float[jax.Array, "m points"], Float[jax.Array, "outer columns inner"]]:
     x, mixing, terms = residuals
     m, n = x.shape[0], mixing.shape[1] // 2
     outer_products, inner_products, cos, sin = _half_products(x, outer, max_frequency)
@@ -194,7 +253,7 @@ def _series_backward(max_frequency, outer, residuals, g):
     d_terms = outer_products[:, None, None] * jnp.stack([cos_g, sin_g])
     d_terms = d_terms.reshape(-1, x.shape[-1])
     d_mixing = (d_terms @ inner_products.T).reshape(mixing.shape)
-    d_inner = mixing.reshape(-1, mixing.shape[-1]).T @ d_terms
+    d_inner: Any = mixing.reshape(-1, mixing.shape[-1]).T @ d_terms
     d_outer = functools.reduce(
         jnp.add, [terms[:, j] * cos_g[j] + terms[:, n + j] * sin_g[j] for j in range(n)]
     )

@@ -7,8 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
 
 from dfm_flax.fourier.machine import FourierMachine, per_layer
+from dfm_flax.typing import AnyArray
+
+_Params = dict[str, dict[str, Float[jax.Array, "_rows _features"]]]
 
 
 def vector_size(machine: FourierMachine) -> int:
@@ -16,8 +20,8 @@ def vector_size(machine: FourierMachine) -> int:
     return sum(map(math.prod, machine.shapes))
 
 
-def split_vector(machine: FourierMachine, vector: jax.Array) -> dict[str, dict[str, jax.Array]]:
-    """The parameters of a machine, as its `apply` takes them, from a vector [vector_size].
+def split_vector(machine: FourierMachine, vector: Float[AnyArray, "weights"]) -> _Params:
+    """The parameters of a machine, as its `apply` takes them, from a vector.
 
     Layer after layer, each as its coefficients [rows, features] row by row.
     """
@@ -30,8 +34,8 @@ def split_vector(machine: FourierMachine, vector: jax.Array) -> dict[str, dict[s
     }
 
 
-def initial_deviations(machine: FourierMachine) -> np.ndarray:
-    """Standard deviation of each initial coefficient of a machine, as a vector: [vector_size]."""
+def initial_deviations(machine: FourierMachine) -> Float32[np.ndarray, "weights"]:
+    """Standard deviation of each initial coefficient of a machine, as a vector."""
     variances = per_layer(machine.variances, machine.depth)
     layers = [
         np.repeat(basis.initial_deviations(m, variance, machine.normalize), features)
@@ -43,20 +47,22 @@ def initial_deviations(machine: FourierMachine) -> np.ndarray:
 
 
 def apply_machines(
-    machine: FourierMachine, coefficients: jax.Array, positions: jax.Array
-) -> jax.Array:
+    machine: FourierMachine,
+    coefficients: Float[AnyArray, "machines weights"],
+    positions: Float[AnyArray, "points 2"],
+) -> Float[jax.Array, "machines points {machine.channels}"]:
     """Many machines of one structure at the same positions.
 
     Args:
       machine: the structure; its own parameters play no part.
-      coefficients: [B, vector_size], a machine each.
-      positions: [P, 2] in the unit square.
+      coefficients: a vector of `vector_size` each.
+      positions: in the unit square.
 
     Returns:
-      Colors [B, P, channels] in [-1, 1].
+      Colors in [-1, 1].
     """
 
-    def apply(vector: jax.Array) -> jax.Array:
+    def apply(vector: Float[AnyArray, "weights"]) -> Float[jax.Array, "points channels"]:
         params = split_vector(machine, vector)
         colors: Any = machine.apply({"params": params}, positions)
         return colors

@@ -5,17 +5,19 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer, PRNGKeyArray, UInt8
 
 from dfm_flax.data.shuffling import shuffled_batch
 from dfm_flax.generation.generator import ImageBatch
+from dfm_flax.typing import AnyArray, Count
 
 
 @flax.struct.dataclass
 class Drawn:
-    """What a batch consists of: indices of images [B], and noise for their latents [B, L]."""
+    """What a batch consists of: indices of images, and noise for their latents."""
 
-    index: jax.Array
-    noise: jax.Array
+    index: Integer[AnyArray, "batch"]
+    noise: Float[AnyArray, "batch latent"]
 
 
 @flax.struct.dataclass
@@ -23,18 +25,18 @@ class ImageFeed:
     """All images of a data set; each epoch has every image once.
 
     Attributes:
-      images: uint8 [N, H, W, C].
+      images: of the whole set.
       order: the random key that the order of each epoch follows from.
       batch_size: images of a step.
-      latent_size: L.
+      latent_size: numbers of a latent.
     """
 
-    images: Any
-    order: Any
+    images: UInt8[AnyArray, "*devices images height width channels"]
+    order: Any  # uint32 [2], of several devices a row each
     batch_size: int = flax.struct.field(pytree_node=False)
     latent_size: int = flax.struct.field(pytree_node=False)
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> Drawn:
+    def draw(self, rng: PRNGKeyArray, step: Count) -> Drawn:
         """See `training.feed.Feed`."""
         index = shuffled_batch(self.order, step, self.images.shape[0], self.batch_size)
         noise_rng = jax.random.split(rng, 3)[0]

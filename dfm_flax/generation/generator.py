@@ -7,12 +7,14 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.models.mlp import ACTIVATIONS, Encoder
 from dfm_flax.registry import Registry
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
+from dfm_flax.typing import AnyArray
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,14 @@ class ImageBatch:
     """What the loss of a generator gets.
 
     Attributes:
-      images: [B, H, W, C] in [-1, 1].
-      noise: a draw from N(0, I) for each image, [B, L].
-      latents: those of the images [B, L] where a table holds them; None with an encoder.
+      images: in [-1, 1].
+      noise: a draw from N(0, I) for each image.
+      latents: those of the images where a table holds them; None with an encoder.
     """
 
-    images: jax.Array
-    noise: jax.Array
-    latents: jax.Array | None = None
+    images: Float[AnyArray, "batch height width channels"]
+    noise: Float[AnyArray, "batch latent"]
+    latents: Float[AnyArray, "batch latent"] | None = None
 
 
 class Generator(nn.Module):
@@ -72,22 +74,32 @@ class Generator(nn.Module):
         """
         raise NotImplementedError
 
-    def encode(self, images: jax.Array) -> jax.Array:
-        """Latents [B, L] of images [B, H, W, C] in [-1, 1].
+    def encode(
+        self, images: Float[AnyArray, "batch height width channels"]
+    ) -> Float[jax.Array, "batch latent"]:
+        """Latents of images in [-1, 1].
 
         Raises:
           ValueError: the latents are rows of a table.
         """
         if self.encoder is None:
             raise ValueError("a model whose latents are rows of a table has no encoder")
-        return self.encoder(images)
+        latents: Any = self.encoder(images)
+        return latents
 
-    def decode(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
-        """Colors [B, P, C] in [-1, 1] of the pixels `index` [P] of a grid, from latents [B, L]."""
-        return self.decoder(latents, index, height, width)
+    def decode(
+        self,
+        latents: Float[AnyArray, "batch latent"],
+        index: Integer[AnyArray, "points"],
+        height: int,
+        width: int,
+    ) -> Float[jax.Array, "batch points channels"]:
+        """Colors in [-1, 1] of the pixels `index` of a grid, from latents."""
+        colors: Any = self.decoder(latents, index, height, width)
+        return colors
 
     @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         """What it is trained for, a mean over the batch, and metrics.
 
         Among the metrics is "mse": that of colors in [-1, 1], over pixels and channels. The key
@@ -101,8 +113,8 @@ class Generator(nn.Module):
         return num_parameters
 
     @nn.nowrap
-    def latents_of(self, params: Any, batch: ImageBatch) -> jax.Array:
-        """The latents [B, L] of a batch: the table's, or the encoder's."""
+    def latents_of(self, params: Any, batch: ImageBatch) -> Float[AnyArray, "batch latent"]:
+        """The latents of a batch: the table's, or the encoder's."""
         if batch.latents is not None:
             return batch.latents
         return self.run(params, batch.images, method="encode")
@@ -153,7 +165,7 @@ def make_encoder(model: ConfigDict, outputs: int, variance: float = 0.0) -> Enco
 
 
 def initial_params(
-    model: Generator, rng: jax.Array, latent_size: int, shape: ImageShape
+    model: Generator, rng: PRNGKeyArray, latent_size: int, shape: ImageShape
 ) -> dict[str, Any]:
     """The parameters of a generator as they start; those of the encoder are under 'encoder'."""
 

@@ -1,13 +1,13 @@
 """The way between two latents that keeps to where latents lie."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 
 def great_circle(
-    first: NDArray[np.floating], second: NDArray[np.floating], num: int
-) -> NDArray[np.floating]:
-    """`num` points [num, L] from one point [L] to another at even angles and lengths."""
+    first: Float[np.ndarray, "latent"], second: Float[np.ndarray, "latent"], num: int
+) -> Float[np.ndarray, "{num} latent"]:
+    """`num` points from one point to another at even angles and lengths."""
     fraction = np.linspace(0, 1, num)[:, None]
     lengths = np.linalg.norm(first), np.linalg.norm(second)
     straight = (1 - fraction) * first + fraction * second

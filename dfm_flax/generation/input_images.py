@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from dfm_flax.data.images import prepare, read_image
 from dfm_flax.errors import UsageError
@@ -16,8 +16,10 @@ log = logging.getLogger(__name__)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def read_images(files: Sequence[str | Path], shape: ImageShape) -> NDArray[np.float32]:
-    """Images [B, H, W, C] in [0, 1] of that shape from files of any size.
+def read_images(
+    files: Sequence[str | Path], shape: ImageShape
+) -> Float32[np.ndarray, "batch {shape.height} {shape.width} {shape.channels}"]:
+    """Images in [0, 1] of that shape from files of any size.
 
     Another size is brought to it by a resize and a cut of the center, colors to gray by
     their luminance and gray to equal colors; each such file is reported.
@@ -30,7 +32,9 @@ def read_images(files: Sequence[str | Path], shape: ImageShape) -> NDArray[np.fl
     return np.stack([_read(file, shape) for file in files])
 
 
-def _read(file: str | Path, shape: ImageShape) -> NDArray[np.float32]:
+def _read(
+    file: str | Path, shape: ImageShape
+) -> Float32[np.ndarray, "{shape.height} {shape.width} {shape.channels}"]:
     image = read_image(file)
     size = shape.height, shape.width
     if image.pixels.shape[:2] != size:

@@ -7,9 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32
 
 from dfm_flax.generation.generator import Generator
+from dfm_flax.training.losses import Scalar
+from dfm_flax.typing import AnyArray, Count
+
+_Latents = Float[jax.Array, "batch latent"]
 
 _STEPS = 400
 _LEARNING_RATE = 0.1  # of Adam, relative to the deviation of the training latents
@@ -18,15 +22,15 @@ _LEARNING_RATE = 0.1  # of Adam, relative to the deviation of the training laten
 def invert(
     model: Generator,
     params: Any,
-    images: NDArray[np.floating],
-    known: NDArray[np.floating],
+    images: Float[np.ndarray, "batch height width channels"],
+    known: Float[np.ndarray, "_images latent"],
     penalty: float,
-) -> NDArray[np.float32]:
-    """Latents [B, L] that minimize equation 4.8 for the frozen decoder, image by image.
+) -> Float32[np.ndarray, "batch latent"]:
+    """Latents that minimize equation 4.8 for the frozen decoder, image by image.
 
     Args:
-      images: [B, H, W, C] in [0, 1].
-      known: latents of training images [N, L]; the search starts from their mean.
+      images: in [0, 1].
+      known: latents of training images; the search starts from their mean.
       penalty: lambda of equation 4.8.
     """
     start = np.broadcast_to(known.mean(axis=0), (len(images), known.shape[1]))
@@ -39,16 +43,16 @@ def invert(
 def _invert(
     model: Generator,
     params: Any,
-    images: jax.Array,
-    latents: jax.Array,
-    learning_rate: float,
-    penalty: float,
-) -> jax.Array:
+    images: Float[AnyArray, "batch height width channels"],
+    latents: Float[AnyArray, "batch latent"],
+    learning_rate: float | Float[AnyArray, ""],
+    penalty: float | Float[AnyArray, ""],
+) -> Float[jax.Array, "batch latent"]:
     height, width, channels = images.shape[1:]
     pixels = 2 * images.reshape(len(images), -1, channels) - 1
     index = jnp.arange(height * width)
 
-    def loss(latents: jax.Array) -> jax.Array:
+    def loss(latents: _Latents) -> Scalar:
         colors = model.run(params, latents, index, height, width, method="decode")
         errors = jnp.mean(jnp.sum((colors - pixels) ** 2, axis=-1), axis=-1)
         # A sum: no image changes the gradient in the latent of another.
@@ -56,7 +60,7 @@ def _invert(
 
     optimizer = optax.adam(optax.cosine_decay_schedule(1.0, _STEPS))
 
-    def body(_: int, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+    def body(_: Count, carry: tuple[_Latents, Any]) -> tuple[_Latents, Any]:
         latents, opt_state = carry
         updates, opt_state = optimizer.update(jax.grad(loss)(latents), opt_state)
         return latents + learning_rate * updates, opt_state

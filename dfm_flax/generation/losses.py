@@ -4,25 +4,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import Generator, ImageBatch
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
+from dfm_flax.typing import AnyArray
 
 
 def penalized_loss(
     model: Generator,
     params: Any,
     batch: ImageBatch,
-    rng: jax.Array,
+    rng: PRNGKeyArray,
     *,
     penalty: float,
     noise: float = 0.0,
     num_pixels: int = 0,
     jitter: float = 0.0,
-) -> tuple[jax.Array, Metrics]:
+) -> tuple[Scalar, Metrics]:
     """Equation 4.8, with lambda = `penalty`:
 
         1/(MN) sum_ij |y_ij - yhat_ij|^2  +  lambda/M sum_i |z_i|^2
@@ -69,6 +71,8 @@ def check_penalty(loss: ConfigDict) -> None:
         raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
 
 
-def flatten(images: jax.Array) -> jax.Array:
-    """[B, H, W, C] to [B, H * W, C]."""
+def flatten(
+    images: Float[AnyArray, "batch height width channels"],
+) -> Float[AnyArray, "batch height*width channels"]:
+    """The pixels of images, row by row."""
     return images.reshape(len(images), -1, images.shape[-1])

@@ -1,12 +1,11 @@
 """Mixtures of Gaussians: what several priors are, each fitted in its own way."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import scipy.linalg
 import scipy.special
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64
 
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.prior import Arrays, Prior
@@ -19,16 +18,16 @@ class Mixture(Prior):
     """A mixture of K Gaussians.
 
     Attributes:
-      weights: [K], with sum 1.
-      means: [K, L].
-      factors: lower triangular [K, L, L], each times its transpose a covariance.
+      weights: with sum 1.
+      means: one each.
+      factors: lower triangular, each times its transpose a covariance.
     """
 
-    weights: NDArray[np.floating]
-    means: NDArray[np.floating]
-    factors: NDArray[np.floating]
+    weights: Float[np.ndarray, "components"]
+    means: Float[np.ndarray, "components latent"]
+    factors: Float[np.ndarray, "components latent latent"]
 
-    def sample(self, num: int, seed: int) -> NDArray[np.float32]:
+    def sample(self, num: int, seed: int) -> Float32[np.ndarray, "{num} latent"]:
         rng = np.random.default_rng(seed)
         component = rng.choice(len(self.weights), num, p=self.weights)
         normal = rng.normal(size=(num, self.means.shape[1]))
@@ -37,7 +36,9 @@ class Mixture(Prior):
             latents[component == k] += normal[component == k] @ self.factors[k].T
         return latents.astype(np.float32)
 
-    def log_prob(self, latents: NDArray[np.floating]) -> NDArray[np.float64]:
+    def log_prob(
+        self, latents: Float[np.ndarray, "latents latent"]
+    ) -> Float64[np.ndarray, "latents"]:
         diagonals = np.diagonal(self.factors, axis1=1, axis2=2).astype(np.float64)
         if not diagonals.all():
             raise UsageError("an entry of the latents is constant: there is no density")
@@ -54,7 +55,7 @@ class Mixture(Prior):
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> "Mixture":
         weights, means, factors = (arrays[name] for name in ("weights", "means", "factors"))
         if means.shape[:1] != weights.shape or factors.shape != (*means.shape, *means.shape[1:]):
             shapes = weights.shape, means.shape, factors.shape
@@ -62,6 +63,6 @@ class Mixture(Prior):
         return cls(weights, means, factors)
 
 
-def jitter(latents: NDArray[np.floating]) -> float:
-    """What makes covariances of latents [N, L] positive definite, added to their diagonals."""
+def jitter(latents: Float[np.ndarray, "latents latent"]) -> float:
+    """What makes covariances of latents positive definite, added to their diagonals."""
     return _JITTER * max(float(np.max(np.var(latents, axis=0))), 1e-12)

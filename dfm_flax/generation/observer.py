@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, UInt8
 
 from dfm_flax.generation.drawing import draw, encode
 from dfm_flax.generation.generator import Generator
 from dfm_flax.registry import Registry
 from dfm_flax.training.observer import Observer
+from dfm_flax.typing import AnyArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,27 +20,29 @@ class GeneratorSnapshot:
 
     Attributes:
       model, params: decoder and encoder.
-      images: those that it is trained on, uint8 [N, H, W, C].
-      table: their latents [N, L], where a table holds them; None with an encoder.
+      images: those that it is trained on.
+      table: their latents, where a table holds them; None with an encoder.
     """
 
     model: Generator
     params: Any
-    images: NDArray[np.uint8]
-    table: NDArray[np.float32] | None
+    images: UInt8[np.ndarray, "images height width channels"]
+    table: Float32[np.ndarray, "images latent"] | None
 
-    def latents(self, count: int) -> NDArray[np.float32]:
-        """Latents [count, L] of the first training images."""
+    def latents(self, count: int) -> Float32[np.ndarray, "_count latent"]:
+        """Latents of the first training images."""
         if self.table is not None:
             return self.table[:count]
         return self._encoded(count)
 
-    def draw(self, latents: NDArray) -> NDArray[np.float32]:
-        """Images [B, H, W, C] in [0, 1] of latents [B, L], of the size of the training images."""
+    def draw(
+        self, latents: Float[AnyArray, "batch latent"]
+    ) -> Float32[np.ndarray, "batch height width channels"]:
+        """Images in [0, 1] of latents, of the size of the training images."""
         return draw(self.model, self.params, latents, *self.images.shape[1:3])
 
     @functools.cache  # noqa: B019  # a snapshot lives as long as one look
-    def _encoded(self, count: int) -> NDArray[np.float32]:
+    def _encoded(self, count: int) -> Float32[np.ndarray, "_count latent"]:
         return encode(self.model, self.params, self.images[:count])
 
 

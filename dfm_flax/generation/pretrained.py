@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Shaped
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
@@ -73,7 +73,7 @@ def export(
       UsageError: there is no such prior, or the file cannot be written.
     """
     arrays: dict[str, Any] = {
-        "config": np.array(configs.to_json(generator.config)),
+        "config": np.array(configs.to_json(_without_places(generator.config))),
         "shape": np.array(
             [generator.shape.height, generator.shape.width, generator.shape.channels]
         ),
@@ -86,6 +86,13 @@ def export(
             arrays[f"{_PRIOR}/{generator.prior_name(name)}/{key}"] = np.asarray(array)
     with atomic_path(file) as path:
         np.savez_compressed(path, version=_VERSION, digest=digest(arrays), **arrays)
+
+
+def _without_places(config: ConfigDict) -> ConfigDict:
+    """The config without where the data were on the machine that trained it."""
+    copy = configs.from_json(configs.to_json(config))
+    copy.data.data_dir = ""
+    return copy
 
 
 def load_pretrained(name: str | Path) -> PretrainedGenerator:
@@ -121,7 +128,7 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
         raise UsageError(f"{file}: cannot be read as a generator: {one_line(error)}") from error
 
 
-def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+def digest(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> str:
     """SHA-256 of the names and contents of arrays."""
     sha = hashlib.sha256()
     for name in sorted(arrays):

@@ -9,16 +9,16 @@ import inspect
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64, Shaped
 
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.registry import Registry
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Shaped[np.ndarray, "..."]]
 
 
 class Prior(abc.ABC):
@@ -32,19 +32,21 @@ class Prior(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
-        """The prior of latents [N, L]; `seed` is that of what is random in the fit.
+    def fit(cls, latents: Float[np.ndarray, "latents latent"], seed: int = 0) -> "Prior":
+        """The prior of latents; `seed` is that of what is random in the fit.
 
         Raises:
           UsageError: the latents are too few.
         """
 
     @abc.abstractmethod
-    def sample(self, num: int, seed: int) -> NDArray[np.float32]:
-        """Latents [num, L]."""
+    def sample(self, num: int, seed: int) -> Float32[np.ndarray, "{num} latent"]:
+        """Some latents."""
 
-    def log_prob(self, latents: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The logarithm [N] of the density at latents [N, L].
+    def log_prob(
+        self, latents: Float[np.ndarray, "latents latent"]
+    ) -> Float64[np.ndarray, "latents"]:
+        """The logarithm of the density at latents.
 
         Raises:
           UsageError: there is no density, or it is not known.
@@ -57,7 +59,7 @@ class Prior(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> "Prior":
         """The prior of such arrays.
 
         Raises:

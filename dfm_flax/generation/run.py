@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax import cluster
 from dfm_flax.data.image_sets import absolute_place, load_image_set
@@ -27,6 +27,8 @@ from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica
 
+Images = UInt8[np.ndarray, "images height width channels"]
+
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
 
 
@@ -35,7 +37,7 @@ class GenerationRun:
 
     Attributes:
       config, folder: of the run.
-      images: uint8 [N, H, W, C]; each process reads a part of them.
+      images: of the data set; each process reads a part of them.
       shape: of an image.
       model: the generator.
       checkpoints: its own.
@@ -142,8 +144,8 @@ def _from_anywhere(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def open_image_set(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
-    """The images [N, H, W, C] of a config's data set. Each process reads a part of them.
+def open_image_set(run: Run, config: ConfigDict) -> Images:
+    """The images of a config's data set. Each process reads a part of them.
 
     Raises:
       UsageError: the run was started with another config, or with other images.
@@ -159,7 +161,7 @@ def open_image_set(run: Run, config: ConfigDict) -> NDArray[np.uint8]:
     return images
 
 
-def start_run(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
+def start_run(run: Run, config: ConfigDict, images: Images) -> None:
     """Writes what tells a new run's images, and its config; a run that was started is left."""
     if run.started:
         run.check_same(config)
@@ -169,5 +171,5 @@ def start_run(run: Run, config: ConfigDict, images: NDArray[np.uint8]) -> None:
     run.write_config(config)
 
 
-def _facts(images: NDArray[np.uint8]) -> dict[str, Any]:
+def _facts(images: Images) -> dict[str, Any]:
     return {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}

@@ -4,8 +4,8 @@ import abc
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float32
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax.config_values import check_seed
 from dfm_flax.data.memory import check_fits
@@ -14,14 +14,14 @@ from dfm_flax.generation.drawing import draw
 from dfm_flax.generation.generator import Generator, ImageShape
 from dfm_flax.generation.prior import Prior
 
-Images = NDArray[np.float32]  # [B, H, W, C] in [0, 1]
+Images = Float32[np.ndarray, "batch height width channels"]  # in [0, 1]
 Size = tuple[int, int]  # (height, width) in pixels
 
 
 class Sampler(abc.ABC):
     """Draws images of latents.
 
-    The images that its methods return are float32 [B, H, W, C] in [0, 1], of the size that the
+    The images that its methods return are in [0, 1], of the size that the
     training images have or, for a model that draws at any size, of `size` = (height, width).
 
     Attributes:
@@ -58,8 +58,10 @@ class Sampler(abc.ABC):
             raise UsageError(f"prior {prior!r}: samples of shape {latents.shape}, not {expected}")
         return self.decode(latents, size)
 
-    def decode(self, latents: NDArray[np.floating], size: Size | None = None) -> Images:
-        """The images of latents [B, L]."""
+    def decode(
+        self, latents: Float[np.ndarray, "batch latent"], size: Size | None = None
+    ) -> Images:
+        """The images of latents."""
         height, width = self._check_memory(len(latents), size)
         return draw(self.model, self.params, latents, height, width)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float32, UInt8
 from ml_collections import ConfigDict
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.generation.drawing import encode
@@ -118,8 +119,8 @@ class TrainedGenerator(Sampler):
         return prior
 
     @functools.cached_property
-    def latents(self) -> NDArray[np.float32]:
-        """Latents of all training images [N, L]: read from the table, or encoded."""
+    def latents(self) -> Float32[np.ndarray, "images latent"]:
+        """Latents of all training images: read from the table, or encoded."""
         optimizer = make_table_optimizer(self.config)
         if optimizer is None:
             return encode(self.model, self.params, self.images)
@@ -129,8 +130,8 @@ class TrainedGenerator(Sampler):
         return optimizer.latents(LatentTable(**parts["table"]), parts["step"], self.num_images)
 
     @functools.cached_property
-    def images(self) -> NDArray[np.uint8]:
-        """The images that the run was trained on [N, H, W, C].
+    def images(self) -> UInt8[np.ndarray, "images height width channels"]:
+        """The images that the run was trained on.
 
         Raises:
           UsageError: the data set is not there, or has changed.

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray, UInt32
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax import cluster
 from dfm_flax.fourier.series import evaluation
@@ -22,7 +22,7 @@ from dfm_flax.training.losses import MakeLoss, make_loss
 from dfm_flax.training.optimizers import make_grouped_optimizer
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import Step, check_divides, make_step
+from dfm_flax.training.step import Step, at_precision, check_divides, make_step
 from dfm_flax.training.table import LatentTable, check_memory
 
 log = logging.getLogger(__name__)
@@ -85,12 +85,13 @@ def _num_weights(params: Any) -> int:
 
 def make_generation_step(model: Generator, config: ConfigDict) -> Step:
     """The step of a generator under a config; its state is `initial_state`'s."""
-    return make_step(
+    step = make_step(
         make_loss(LOSSES, model, config),
         make_grouped_optimizer(config.optimizer, make_learning_rates(config)),
         ema_decay=config.optimizer.ema_decay,
         table_optimizer=make_table_optimizer(config),
     )
+    return at_precision(step, config.training.precision)
 
 
 def initial_state(
@@ -98,12 +99,12 @@ def initial_state(
     config: ConfigDict,
     shape: ImageShape,
     num_images: int,
-) -> tuple[TrainState, NDArray[np.uint32]]:
+) -> tuple[TrainState, UInt32[np.ndarray, "2"]]:
     """The state at step 0, and the random key of the feed's order; both follow from the seed."""
     optimizer = make_grouped_optimizer(config.optimizer, make_learning_rates(config))
     latent_size = config.model.latent_size
 
-    def create(rng: jax.Array) -> tuple[TrainState, jax.Array]:
+    def create(rng: PRNGKeyArray) -> tuple[TrainState, PRNGKeyArray]:
         init_rng, table_rng, rng = jax.random.split(rng, 3)
         order_rng, step_rng = jax.random.split(rng)
         table = None

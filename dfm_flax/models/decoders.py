@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from dfm_flax.data.positions import pixel_positions
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import FourierMachine, apply_machines, initial_deviations, vector_size
 from dfm_flax.models.mlp import Mlp
+from dfm_flax.typing import AnyArray
 
 
 class Decoder(nn.Module):
@@ -53,25 +55,35 @@ class Decoder(nn.Module):
         else:
             self.mlp = Mlp(self.hidden, size, self.activation, self.variance)
 
-    def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
+    def __call__(
+        self,
+        latents: Float[AnyArray, "batch latent"],
+        index: Integer[AnyArray, "points"],
+        height: int,
+        width: int,
+    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
         """Colors of some pixels of a grid of any size.
 
         Args:
-          latents: [B, L].
-          index: row-major indices [P] of the pixels, the same for all images.
+          latents: of the images.
+          index: row-major indices of the pixels, the same for all images.
           height, width: of the grid.
 
         Returns:
-          [B, P, C] in [-1, 1].
+          Colors in [-1, 1].
         """
         return self.at(latents, pixel_positions(index, height, width))
 
-    def at(self, latents: jax.Array, positions: jax.Array) -> jax.Array:
-        """Colors [B, P, C] at positions [P, 2] in the unit square."""
+    def at(
+        self, latents: Float[AnyArray, "batch latent"], positions: Float[AnyArray, "points 2"]
+    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
+        """Colors at positions in the unit square."""
         return apply_machines(self.machine, self.coefficients(latents), positions)
 
-    def coefficients(self, latents: jax.Array) -> jax.Array:
-        """Coefficients [B, vector_size(machine)], in the order of `split_vector`."""
+    def coefficients(
+        self, latents: Float[AnyArray, "batch latent"]
+    ) -> Float[jax.Array, "batch weights"]:
+        """Coefficients of machines, `vector_size` each, in the order of `split_vector`."""
         outputs = self.mlp(latents)
         if self.initialization == "centered":
             return outputs * initial_deviations(self.machine)
@@ -92,10 +104,16 @@ class PixelDecoder(nn.Module):
     hidden: Sequence[int]
     activation: str = "relu"
 
-    def setup(self):
+    def setup(self) -> None:
         self.mlp = Mlp(self.hidden, self.height * self.width * self.channels, self.activation)
 
-    def __call__(self, latents: jax.Array, index: jax.Array, height: int, width: int) -> jax.Array:
+    def __call__(
+        self,
+        latents: Float[AnyArray, "batch latent"],
+        index: Integer[AnyArray, "points"],
+        height: int,
+        width: int,
+    ) -> Float[jax.Array, "batch points {self.channels}"]:
         """As `Decoder`, but only for the grid that it was made for.
 
         Raises:
@@ -109,6 +127,8 @@ class PixelDecoder(nn.Module):
         # The sigmoid of the logits is the intensity in [0, 1].
         return jnp.tanh(self.logits(latents)[:, index] / 2)
 
-    def logits(self, latents: jax.Array) -> jax.Array:
-        """Logits [B, H * W, C] of the intensities."""
+    def logits(
+        self, latents: Float[AnyArray, "batch latent"]
+    ) -> Float[jax.Array, "batch pixels {self.channels}"]:
+        """Logits of the intensities."""
         return self.mlp(latents).reshape(len(latents), -1, self.channels)

@@ -4,8 +4,14 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
+from flax.typing import Initializer
+from jaxtyping import Float
 
-ACTIVATIONS: dict[str, Callable] = {
+from dfm_flax.typing import AnyArray
+
+_Features = Float[jax.Array, "batch features"]
+
+ACTIVATIONS: dict[str, Callable[[_Features], _Features]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "silu": nn.silu,
@@ -30,12 +36,14 @@ class Mlp(nn.Module):
     outputs: int
     activation: str = "relu"
     variance: float = 0.0
-    last_kernel: Callable | None = None
-    last_bias: Callable = nn.initializers.zeros_init()
+    last_kernel: Initializer | None = None
+    last_bias: Initializer = nn.initializers.zeros_init()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [B, inputs] to [B, outputs]."""
+    def __call__(
+        self, x: Float[AnyArray, "batch inputs"]
+    ) -> Float[jax.Array, "batch {self.outputs}"]:
+        """The outputs for each row of inputs."""
         activation = ACTIVATIONS[self.activation]
         gain = 1.0 if self.activation == "tanh" else 2.0
         for i, features in enumerate(self.hidden):
@@ -47,7 +55,7 @@ class Mlp(nn.Module):
             name=f"layer_{len(self.hidden)}",
         )(x)
 
-    def _kernel(self, gain: float) -> Callable:
+    def _kernel(self, gain: float) -> Initializer:
         if self.variance:
             return nn.initializers.normal(self.variance**0.5)
         return nn.initializers.variance_scaling(gain, "fan_in", "normal")
@@ -65,7 +73,9 @@ class Encoder(nn.Module):
     variance: float = 0.0
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images [B, H, W, C] in [-1, 1] to [B, outputs]."""
+    def __call__(
+        self, images: Float[AnyArray, "batch height width channels"]
+    ) -> Float[jax.Array, "batch {self.outputs}"]:
+        """The outputs for each image in [-1, 1]."""
         mlp = Mlp(self.hidden, self.outputs, self.activation, self.variance, name="mlp")
         return mlp(images.reshape(len(images), -1))

@@ -1,15 +1,18 @@
 """Images from machines: evaluation at the pixels of a grid of any size."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Float32, Int32
 from tqdm import tqdm
 
 from dfm_flax.data.positions import pixel_centers
 from dfm_flax.errors import UsageError
+from dfm_flax.typing import AnyArray, Count
 
 _TILE = 16_384  # positions evaluated at once: a few dispatches an image, some MB of memory
 
@@ -18,9 +21,9 @@ Region = tuple[int, int, int, int]
 
 
 def render(
-    model: nn.Module, params, height: int, width: int, region: Region | None = None
-) -> np.ndarray:
-    """The image [H, W, C] in [0, 1] of a model of positions, at any size.
+    model: nn.Module, params: Any, height: int, width: int, region: Region | None = None
+) -> Float32[np.ndarray, "height width channels"]:
+    """The image in [0, 1] of a model of positions, at any size.
 
     Args:
       model: maps positions [N, 2] in the unit square to colors [N, C] in [-1, 1].
@@ -55,8 +58,12 @@ def render(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _tile(model, params, first, grid):
+def _tile(
+    model: nn.Module, params: Any, first: Count, grid: Int32[AnyArray, "5"]
+) -> Float[jax.Array, "tile channels"]:
     left, top, columns, width, height = grid
     index = first + jnp.arange(_TILE)
     centers = pixel_centers(left + index % columns, top + index // columns, height, width)
-    return model.apply({"params": params}, centers)
+    with jax.default_matmul_precision("highest"):  # the same picture on every device
+        colors: Any = model.apply({"params": params}, centers)
+    return colors

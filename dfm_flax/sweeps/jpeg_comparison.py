@@ -58,7 +58,7 @@ def compare_with_jpeg(sweep: Sweep, finished: Finished) -> list[Path]:
 
 
 def _panel(
-    jpeg: Jpeg | None, psnr: float
+    jpeg: Jpeg | None, psnr: float | None
 ) -> tuple[str, Float[np.ndarray, "height width channels"] | None]:
     if jpeg is None:
         return "no JPEG is so small", None

@@ -186,7 +186,7 @@ class Checkpoints:
             self._manager.reload()
 
 
-def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
+def restore_parts(folder: Path, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Some fields of the state in the newest checkpoint of a run, and its step.
 
     Nothing else is read, and nothing is changed: the run may be training meanwhile.
@@ -198,7 +198,7 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
       UsageError: there is no checkpoint, it is damaged, or it is not of the template's model.
     """
 
-    def look() -> tuple[int, dict] | None:
+    def look() -> tuple[int, dict[str, Any]] | None:
         if not folder.is_dir():
             return None
         options = ocp.CheckpointManagerOptions(read_only=True)
@@ -215,8 +215,8 @@ def restore_parts(folder: Path, template: dict) -> tuple[int, dict]:
 
 
 def _restore_parts(
-    manager: ocp.CheckpointManager, folder: Path, steps: list[int], template: dict
-) -> dict:
+    manager: ocp.CheckpointManager, folder: Path, steps: list[int], template: dict[str, Any]
+) -> dict[str, Any]:
     """Those of the last of all steps."""
     *older, step = steps
     checkpoint = folder / str(step)
@@ -333,7 +333,7 @@ def named_leaves(tree: Any) -> dict[str, Any]:
     }
 
 
-def digest(state: Any, history: Sequence = ()) -> str:
+def digest(state: Any, history: History | Sequence[Any] = ()) -> str:
     """SHA-256 over the names, dtypes, shapes and bytes of all leaves, and over the curve."""
     sha = hashlib.sha256(json.dumps(history).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):

@@ -1,17 +1,18 @@
 """Where a step gets its batch from: the base of all feeds, and the pixels of an image."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int32, Integer, PRNGKeyArray
 
 from dfm_flax.data.positions import MAX_STRATIFIED, Target
 from dfm_flax.errors import UsageError
-from dfm_flax.typing import AnyArray
+from dfm_flax.typing import AnyArray, Count
 
 
+@runtime_checkable
 class Feed(Protocol):
     """The data of a run, a pytree that lies on every device, and how a step draws from it.
 
@@ -20,7 +21,7 @@ class Feed(Protocol):
     the batch of a step depends on the random key alone, however many devices share it.
     """
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> Any:
+    def draw(self, rng: PRNGKeyArray, step: Count) -> Any:
         """What the batch of a step consists of: arrays with a leading axis, the batch.
 
         Args:
@@ -60,8 +61,13 @@ class PixelFeed:
     stratified: bool = flax.struct.field(pytree_node=False, default=False)
 
     @classmethod
-    def stack(cls, images: list[np.ndarray], batch_size: int, sampling: str) -> "PixelFeed":
-        """Feeds with a leading axis, from images [H, W, C] in [0, 1] of equal channels.
+    def stack(
+        cls,
+        images: list[Float[np.ndarray, "_height _width channels"]],
+        batch_size: int,
+        sampling: str,
+    ) -> "PixelFeed":
+        """Feeds with a leading axis, from images in [0, 1] of equal channels.
 
         Args:
           sampling: 'uniform' or 'stratified'.
@@ -69,11 +75,11 @@ class PixelFeed:
         check_sampling(batch_size, sampling)
         return cls(Target.stack(images), batch_size, sampling == "stratified")
 
-    def draw(self, rng: jax.Array, step: jax.Array) -> jax.Array:
-        """Indices of pixels [B]."""
+    def draw(self, rng: PRNGKeyArray, step: Count) -> Int32[jax.Array, "{self.batch_size}"]:
+        """Indices of pixels."""
         return self.target.draw(rng, self.batch_size, self.stratified)
 
-    def at(self, drawn: jax.Array) -> PixelBatch:
+    def at(self, drawn: Integer[AnyArray, "batch"]) -> PixelBatch:
         """Their positions and colors."""
         return PixelBatch(*self.target.at(drawn))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Integer
 from tqdm import tqdm
 
 from dfm_flax import cluster
@@ -38,7 +39,7 @@ class Schedule:
     log_every: int
     checkpoint_every: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.num_steps, self.log_every, self.checkpoint_every) < 1:
             raise UsageError("num_steps, log_every and checkpoint_every must be at least 1")
         if self.num_steps >= 2**31:
@@ -77,7 +78,7 @@ class Progress:
     """
 
     step: int
-    metrics: Mapping[str, np.ndarray]
+    metrics: Mapping[str, Float[np.ndarray, "*machines"]]
     steps_per_second: float
     seconds: Mapping[str, float]
     state: Any
@@ -197,7 +198,7 @@ def _resume(state: TrainState, checkpoints: Checkpoints | SideBySide) -> tuple[T
 
 
 def _check_finite(
-    first_bad: np.ndarray,
+    first_bad: Integer[np.ndarray, "*machines"],
     finite: bool,
     done: int,
     names: Sequence[str],

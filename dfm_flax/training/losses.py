@@ -5,14 +5,16 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jaxtyping import Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.registry import import_path
 
 # loss(params, batch, rng) -> (the loss, other metrics), means over the batch. The key is the same
 # on all devices: what differs from example to example comes with the batch.
-Metrics = dict[str, jax.Array]
-Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+Scalar = Float[jax.Array, ""]
+Metrics = dict[str, Scalar]
+Loss = Callable[[Any, Any, PRNGKeyArray], tuple[Scalar, Metrics]]
 MakeLoss = Callable[[nn.Module, ConfigDict], Loss]
 
 
@@ -41,7 +43,7 @@ def with_terms(loss: Loss, model: nn.Module, paths: Sequence[str]) -> Loss:
     if not terms:
         return loss
 
-    def total(params: Any, batch: Any, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def total(params: Any, batch: Any, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         value, metrics = loss(params, batch, rng)
         added = {name: term(model, params, batch, rng) for name, term in terms.items()}
         return sum(added.values(), start=value), metrics | added

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from ml_collections import ConfigDict
-from numpy.typing import NDArray
 
 from dfm_flax.errors import UsageError
 from dfm_flax.registry import Registry
@@ -18,11 +19,11 @@ class Observation:
 
     Attributes:
       metrics: numbers by name.
-      figures: pictures [H, W, C] in [0, 1] by name.
+      figures: pictures in [0, 1] by name.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
-    figures: dict[str, NDArray] = field(default_factory=dict)
+    figures: dict[str, Float[np.ndarray, "_height _width _channels"]] = field(default_factory=dict)
 
 
 class Observer(abc.ABC):

@@ -1,10 +1,14 @@
 """Optimizers and schedules of learning rates by name, from a config's `optimizer` section."""
 
+from typing import TypeVar
+
 import optax
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.training.soap import soap
+
+_T = TypeVar("_T")
 
 
 def check_optimizer(config: ConfigDict, num_steps: int) -> None:
@@ -98,7 +102,7 @@ def _refresh_every(config: ConfigDict) -> int:
     return steps
 
 
-def _choose(setting: str, name: str, choices: dict):
+def _choose(setting: str, name: str, choices: dict[str, _T]) -> _T:
     if name not in choices:
         raise UsageError(f"{setting}={name!r} is not one of {', '.join(choices)}")
     return choices[name]

@@ -3,11 +3,21 @@
 Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024 (arXiv:2409.11321).
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int32
+
+from dfm_flax.typing import AnyArray, Count
+
+Matrix: TypeAlias = Float[AnyArray, "..."]  # or a parameter of another rank, which stays as it is
+# Of a parameter, a square array for each of its two axes; None where there is none.
+Squares: TypeAlias = tuple[
+    Float[AnyArray, "rows rows"] | None, Float[AnyArray, "columns columns"] | None
+]
 
 
 class SoapState(NamedTuple):
@@ -21,7 +31,7 @@ class SoapState(NamedTuple):
       bases: their approximate eigenvectors, as columns.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in all of optax
+    count: Int32[AnyArray, ""]  # type: ignore[assignment]  # hides tuple.count, as in all of optax
     mu: optax.Updates
     nu: optax.Updates
     covariances: optax.Updates
@@ -46,7 +56,7 @@ def scale_by_soap(
     then `lax.cond` would compute the refresh on every step.
     """
 
-    def init(params):
+    def init(params: optax.Params) -> SoapState:
         return SoapState(
             jnp.zeros((), jnp.int32),
             jax.tree.map(jnp.zeros_like, params),
@@ -57,7 +67,14 @@ def scale_by_soap(
             ),
         )
 
-    def update(updates, state, params=None, *, step=None, **extra_args):
+    def update(
+        updates: optax.Updates,
+        state: SoapState,
+        params: optax.Params | None = None,
+        *,
+        step: Count | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, SoapState]:
         del params, extra_args
         step = state.count if step is None else step
         count = step + 1
@@ -90,7 +107,9 @@ def scale_by_soap(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def soap(learning_rate: optax.ScalarOrSchedule, **options) -> optax.GradientTransformationExtraArgs:
+def soap(
+    learning_rate: optax.ScalarOrSchedule, **options: Any
+) -> optax.GradientTransformationExtraArgs:
     """`scale_by_soap(**options)` with a learning rate, to be minimized.
 
     Each parameter's update is cut to a root mean square of the learning rate: where gradients
@@ -103,18 +122,21 @@ def soap(learning_rate: optax.ScalarOrSchedule, **options) -> optax.GradientTran
     )
 
 
-def _flatten(tree) -> tuple[list[jax.Array], Any]:
+def _flatten(tree: optax.Updates) -> tuple[list[Matrix], Any]:
     return jax.tree.flatten(tree)
 
 
-def _square(p, max_size: int, make):
+def _square(
+    p: Matrix, max_size: int, make: Callable[[tuple[int, int], Any], Float[jax.Array, "n n"]]
+) -> Squares:
     """One [size, size] array for each axis of a matrix, None for axes that are too long."""
     if p.ndim != 2:
         return None, None
-    return tuple(make((size, size), p.dtype) if size <= max_size else None for size in p.shape)
+    left, right = (make((size, size), p.dtype) if size <= max_size else None for size in p.shape)
+    return left, right
 
 
-def _accumulate(g, covariances, decay: float):
+def _accumulate(g: Matrix, covariances: Squares, decay: float) -> Squares:
     left, right = covariances
     if left is not None:
         left = decay * left + (1 - decay) * _matmul(g, g.T)
@@ -123,7 +145,9 @@ def _accumulate(g, covariances, decay: float):
     return left, right
 
 
-def _refresh_all(covariances, bases, means):
+def _refresh_all(
+    covariances: list[Squares], bases: list[Squares], means: list[Matrix]
+) -> tuple[list[Squares], list[Matrix]]:
     new_bases = [_refresh(*pair) for pair in zip(covariances, bases, strict=True)]
     new_means = [
         _turn(_turn_back(mean, old), new)
@@ -132,32 +156,35 @@ def _refresh_all(covariances, bases, means):
     return new_bases, new_means
 
 
-def _refresh(covariances, bases):
-    return tuple(
-        None if q is None else _orthonormalize(_matmul(c, q))
+def _refresh(covariances: Squares, bases: Squares) -> Squares:
+    left, right = (
+        None if c is None or q is None else _orthonormalize(_matmul(c, q))
         for c, q in zip(covariances, bases, strict=True)
     )
+    return left, right
 
 
 # One after the other for many machines: jaxlib 0.10 gives the matrices of a batch to the threads of
 # XLA's pool and waits for them on such a thread, so that several batches at once, of several
 # layers, can hold all threads and wait for ever.
-@jax.custom_batching.sequential_vmap
-def _orthonormalize(columns):
+@jax.custom_batching.sequential_vmap  # type: ignore[untyped-decorator]
+def _orthonormalize(columns: Float[jax.Array, "n n"]) -> Float[jax.Array, "n n"]:
     return jnp.linalg.qr(columns)[0]
 
 
-def _turn(g, bases):
+def _turn(g: Matrix, bases: Squares) -> Matrix:
     left, right = bases
     g = g if left is None else _matmul(left.T, g)
     return g if right is None else _matmul(g, right)
 
 
-def _turn_back(g, bases):
+def _turn_back(g: Matrix, bases: Squares) -> Matrix:
     left, right = bases
     g = g if left is None else _matmul(left, g)
     return g if right is None else _matmul(g, right.T)
 
 
-def _matmul(a, b):
+def _matmul(
+    a: Float[AnyArray, "rows inner"], b: Float[AnyArray, "inner columns"]
+) -> Float[jax.Array, "rows columns"]:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import UInt32
+
+from dfm_flax.typing import AnyArray
 
 
 @flax.struct.dataclass
@@ -28,8 +31,8 @@ class TrainState:
       table: learned latents of all images (`training.table.LatentTable`); None without.
     """
 
-    step: jax.Array
-    rng: jax.Array
+    step: Any
+    rng: Any
     params: Any
     opt_state: optax.OptState
     ema: Any = None
@@ -38,14 +41,19 @@ class TrainState:
     @classmethod
     def create(
         cls,
-        rng: jax.Array,
+        rng: UInt32[AnyArray, "*machines 2"],
         params: Any,
         optimizer: optax.GradientTransformation,
         *,
         averaged: bool = False,
         table: Any = None,
     ) -> "TrainState":
-        """The state at step 0; `averaged` says whether it has an average of the parameters."""
+        """The state at step 0; `averaged` says whether it has an average of the parameters.
+
+        The key may be a raw one or one of `jax.random.key`.
+        """
+        if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
+            rng = jax.random.key_data(rng)
         return cls(
             step=jnp.zeros((), jnp.int32),
             rng=rng,
@@ -63,7 +71,7 @@ class TrainState:
     @classmethod
     def of_machines(cls) -> "TrainState":
         """The axes of `jax.vmap` for many models trained at once: all but the step."""
-        return cls(step=None, rng=0, params=0, opt_state=0)  # type: ignore[arg-type]
+        return cls(step=None, rng=0, params=0, opt_state=0)
 
     def machines(self, which: slice) -> "TrainState":
         """Some of many models trained at once."""
@@ -81,14 +89,20 @@ class TrainState:
         )
 
 
-def initial_states(model: nn.Module, optimizer, seeds: Sequence[int]) -> TrainState:
+def initial_states(
+    model: nn.Module, optimizer: optax.GradientTransformation, seeds: Sequence[int]
+) -> TrainState:
     """The stacked states of one model a seed, each as it would be alone."""
     return jax.tree.map(np.array, _create_all(model, optimizer, np.array(seeds, np.uint32)))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _create_all(model: nn.Module, optimizer, seeds: jax.Array) -> TrainState:
-    def create(seed):
+def _create_all(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    seeds: UInt32[AnyArray, "machines"],
+) -> TrainState:
+    def create(seed: UInt32[AnyArray, ""]) -> TrainState:
         init_rng, step_rng = jax.random.split(jax.random.PRNGKey(seed))
         params = model.init(init_rng, jnp.zeros((1, 2)))["params"]
         return TrainState.create(step_rng, params, optimizer)

@@ -8,14 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Float, Shaped
 
 from dfm_flax.errors import UsageError
 from dfm_flax.training.feed import Feed
-from dfm_flax.training.losses import Loss, Metrics
+from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.table import TableOptimizer
+from dfm_flax.typing import Count
 
 DEVICES = "devices"  # the name of the pmap axis
+
+# Of matrix products in training, JAX's names: "default" is what is fast on a device (TF32 on
+# recent GPUs, bfloat16 on TPUs, float32 on CPUs), "high" between it and "highest", float32.
+PRECISIONS = ("default", "high", "highest")
 
 # (state, feed) -> (state, metrics), on one device's shard of the batch.
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
@@ -46,7 +52,9 @@ def make_step(
         own = jax.tree.map(shard, drawn)
         batch = feed.at(own)
 
-        def of(params: Any, latents: jax.Array | None) -> tuple[jax.Array, Metrics]:
+        def of(
+            params: Any, latents: Float[jax.Array, "batch latent"] | None
+        ) -> tuple[Scalar, Metrics]:
             filled = batch if latents is None else batch.replace(latents=latents)
             return loss(params, filled, rng)
 
@@ -78,13 +86,36 @@ def make_step(
     return step
 
 
-def gather_gradients(gradients: jax.Array) -> jax.Array:
-    """The gradients [B, L] of the whole batch's mean loss, from those of each device's shard.
+def gather_gradients(
+    gradients: Float[jax.Array, "own latent"],
+) -> Float[jax.Array, "batch latent"]:
+    """The gradients of the whole batch's mean loss, from those of each device's shard.
 
     All devices get all of them, so their tables stay equal.
     """
     gathered = jax.lax.all_gather(gradients, DEVICES, tiled=True)
     return gathered / jax.lax.axis_size(DEVICES)
+
+
+def at_precision(step: Step, precision: str) -> Step:
+    """The same step, with its matrix products at one of `PRECISIONS`.
+
+    Products whose place in the code says a precision keep that. CPUs have just one.
+    """
+
+    def precise(state: TrainState, feed: Any) -> tuple[TrainState, Metrics]:
+        with jax.default_matmul_precision(precision):
+            return step(state, feed)
+
+    return precise
+
+
+def check_precision(precision: str) -> None:
+    """Raises UsageError for a precision that there is not."""
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"config: training.precision={precision!r} is not one of {', '.join(PRECISIONS)}"
+        )
 
 
 def over_machines(step: Step) -> Step:
@@ -103,10 +134,10 @@ def make_train_steps(step: Step) -> Callable[..., Any]:
     finite.
     """
 
-    def train_steps(state: TrainState, feed: Any, num_steps: jax.Array) -> tuple[Any, ...]:
+    def train_steps(state: TrainState, feed: Any, num_steps: Count) -> tuple[Any, ...]:
         start = state.step
 
-        def body(i: jax.Array, carry: Any) -> Any:
+        def body(i: Count, carry: Any) -> Any:
             state, totals, first_bad = carry
             state, metrics = step(state, feed)
             is_new = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
@@ -139,8 +170,8 @@ def make_one_step(step: Step) -> Callable[..., Any]:
     return jax.pmap(step, axis_name=DEVICES, out_axes=(0, None), donate_argnums=0, devices=first)
 
 
-def shard(batch: jax.Array) -> jax.Array:
-    """The part of a batch [B, ...] for this device: one of `axis_size` equal parts, in order."""
+def shard(batch: Shaped[jax.Array, "batch *rest"]) -> Shaped[jax.Array, "own *rest"]:
+    """The part of a batch for this device: one of `axis_size` equal parts, in order."""
     size = batch.shape[0] // jax.lax.axis_size(DEVICES)
     return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(DEVICES) * size, size)
 
@@ -154,6 +185,11 @@ def check_divides(batch_size: int, num_devices: int) -> None:
             f"a batch of {batch_size} does not divide over {num_devices} devices; "
             f"use --config.training.batch_size={choices}"
         )
+
+
+def rounded_up(batch_size: int, num_devices: int) -> int:
+    """The smallest batch of at least so many that divides over the devices."""
+    return -(-batch_size // num_devices) * num_devices
 
 
 def replicate(tree: Any, num_devices: int | None = None) -> Any:

@@ -26,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import psutil
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Integer, PRNGKeyArray
 
 from dfm_flax.errors import UsageError
+from dfm_flax.typing import AnyArray, Count
 
 TABLE_ADAMS = ("rows", "dense")
 
@@ -59,7 +60,9 @@ class LatentTable:
         return cls(latents, mu, nu, np.zeros(num, np.int32))
 
     @classmethod
-    def create(cls, rng: jax.Array, num: int, latent_size: int, variance: float) -> "LatentTable":
+    def create(
+        cls, rng: PRNGKeyArray, num: int, latent_size: int, variance: float
+    ) -> "LatentTable":
         """A table of latents drawn from a Gaussian of that variance."""
         latents = variance**0.5 * jax.random.normal(rng, (num, latent_size))
         shape = num, latent_size  # each array its own: a buffer is donated once
@@ -67,8 +70,8 @@ class LatentTable:
 
     def coasted(
         self,
-        index: jax.Array,
-        step: jax.Array,
+        index: Integer[AnyArray, "batch"],
+        step: Count,
         learning_rate: optax.Schedule,
         b1: float,
         b2: float,
@@ -86,7 +89,7 @@ class LatentTable:
         float32 holds.
 
         Args:
-          index: rows [B]; one may occur more than once.
+          index: rows; one may occur more than once.
           step: steps done, of all rows; at least the `updates` of these.
           learning_rate: of each step, from 0 on.
           b1, b2, eps: Adam's; b1 < sqrt(b2).
@@ -96,7 +99,9 @@ class LatentTable:
         latents, mu, nu = self.latents[index], self.mu[index], self.nu[index]
         root = jnp.sqrt(nu)
 
-        def coast(i, latents):
+        def coast(
+            i: Count, latents: Float[jax.Array, "batch latent"]
+        ) -> Float[jax.Array, "batch latent"]:
             count = since + i + 1  # of Adam: this step's, from 1 on
             # expm1: near 1 a power of float32 would lose the difference.
             first = _power(b1, i + 1) / -jnp.expm1(count * _log(b1))
@@ -114,9 +119,9 @@ class LatentTable:
 
     def update(
         self,
-        index: jax.Array,
-        gradients: jax.Array,
-        learning_rate: jax.Array,
+        index: Integer[AnyArray, "batch"],
+        gradients: Float[AnyArray, "batch latent"],
+        learning_rate: float | Float[AnyArray, ""],
         b1: float,
         b2: float,
         eps: float = 1e-8,
@@ -124,9 +129,9 @@ class LatentTable:
         """One step of Adam on some rows.
 
         Args:
-          index: the rows of the batch, [B]. A row may occur more than once: its gradient is
+          index: the rows of the batch. A row may occur more than once: its gradient is
             then the sum, and it is updated once.
-          gradients: of the batch's loss in each of them, [B, L].
+          gradients: of the batch's loss in each of them.
           learning_rate: of this step.
           b1, b2, eps: Adam's.
         """
@@ -173,27 +178,35 @@ class TableOptimizer:
         if self.dense:
             num_coasting_terms(self.b1, self.b2)
 
-    def gather(self, table: LatentTable, index: jax.Array, step: jax.Array) -> LatentTable:
-        """The table with the rows `index` [B] as they are after `step` steps."""
+    def gather(
+        self, table: LatentTable, index: Integer[AnyArray, "batch"], step: Count
+    ) -> LatentTable:
+        """The table with the rows `index` as they are after `step` steps."""
         if not self.dense:
             return table
         return table.coasted(index, step, self.learning_rate, self.b1, self.b2)
 
     def update(
-        self, table: LatentTable, index: jax.Array, gradients: jax.Array, step: jax.Array
+        self,
+        table: LatentTable,
+        index: Integer[AnyArray, "batch"],
+        gradients: Float[AnyArray, "batch latent"],
+        step: Count,
     ) -> LatentTable:
         """The table after step number `step`, from 0 on, on rows that are gathered."""
         return table.update(index, gradients, self.learning_rate(step), self.b1, self.b2)
 
-    def latents(self, table: LatentTable, step: Any, num: int) -> NDArray[np.float32]:
-        """The first latents [num, L] after `step` steps.
+    def latents(
+        self, table: LatentTable, step: Count, num: int
+    ) -> Float32[np.ndarray, "{num} latent"]:
+        """The first `num` latents after `step` steps.
 
         The table stays as it is, so that looking at it changes no bit of the training.
         """
         few = jax.tree.map(lambda leaf: leaf[:num], table)
         return np.asarray(jax.jit(self._settled)(few, step))
 
-    def _settled(self, table: LatentTable, step: jax.Array) -> jax.Array:
+    def _settled(self, table: LatentTable, step: Count) -> Float[jax.Array, "images latent"]:
         return self.gather(table, jnp.arange(len(table.mu)), step).latents
 
 
@@ -217,7 +230,9 @@ def _log(base: float) -> float:
     return math.log(base) if base else -math.inf
 
 
-def _power(base: float, exponent: jax.Array) -> jax.Array:
+def _power(
+    base: float, exponent: Count | Integer[AnyArray, "*shape"]
+) -> Float[jax.Array, "*shape"]:
     return jnp.exp(exponent * _log(base)) if base else jnp.where(exponent > 0, 0.0, 1.0)
 
 

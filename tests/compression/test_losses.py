@@ -6,6 +6,7 @@ from dfm_flax.fourier import FourierMachine
 from dfm_flax.training.feed import PixelBatch
 
 RNG = np.random.default_rng(0)
+KEY = jax.random.PRNGKey(0)
 
 
 def test_equation_4_7_and_its_gradient_without_any_device_axis():
@@ -13,9 +14,9 @@ def test_equation_4_7_and_its_gradient_without_any_device_axis():
     batch = PixelBatch(
         RNG.random((50, 2)).astype(np.float32), RNG.uniform(-1, 1, (50, 3)).astype(np.float32)
     )
-    params = machine.init(jax.random.PRNGKey(0), batch.positions)["params"]
+    params = machine.init(KEY, batch.positions)["params"]
     loss = mse(machine)
-    (value, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch, None)
+    (value, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch, KEY)
     colors = np.asarray(machine.apply({"params": params}, batch.positions), float)
     np.testing.assert_allclose(value, np.mean((colors - batch.colors) ** 2), rtol=1e-5)
     assert metrics["mse"] == value
@@ -23,7 +24,7 @@ def test_equation_4_7_and_its_gradient_without_any_device_axis():
     direction = jax.tree.map(lambda leaf: RNG.normal(size=leaf.shape), params)
     step = 1e-3
     ahead, behind = (
-        float(loss(jax.tree.map(lambda p, d, s=s: p + s * d, params, direction), batch, None)[0])
+        float(loss(jax.tree.map(lambda p, d, s=s: p + s * d, params, direction), batch, KEY)[0])
         for s in (step, -step)
     )
     slope = sum(

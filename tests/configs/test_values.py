@@ -81,16 +81,20 @@ SAID = {
             "optimizer.warmup_steps": 0,
             "optimizer.ema_decay": 0.0,
         },
-        "the latents are rows of a table, whose learning rate is 1000 times smaller": {
+        "the latents are rows of a table, with a learning rate 100 (or 1000) times smaller": {
             "model.latents": "table",
-            "optimizer.latent_ratios": (1000.0, 1000.0),
+            "optimizer.latent_ratios": (100.0, 100.0),
+            "optimizer.table_adam": "dense",
         },
-        "lambda is 0.5": {"loss.latent_penalty": 0.5, "loss.latent_noise": 0.0},
+        "lambda is 0.5 (against the sum over 28x28 pixels)": {
+            "loss.latent_penalty": 0.5 / 784,
+            "loss.latent_noise": 0.0,
+        },
         "latents of about 120 numbers": {"model.latent_size": 120},
-        "weights from a Gaussian of variance 2e-2, biases at 0": {
+        "weights from a Gaussian of 'variance' 2e-2 (its deviation), biases at 0": {
             "model.init": "gaussian",
-            "model.variance": 2e-2,
-            "model.table_variance": 2e-2,
+            "model.variance": 4e-4,
+            "model.table_variance": 4e-4,
         },
     },
     "cifar10": {
@@ -119,6 +123,14 @@ SAID = {
             "model.variance": 3e-2,
         },
     },
+}
+SAID["mnist:variance"] = {
+    "the same, to the letter": {
+        "loss.latent_penalty": 0.5,
+        "model.variance": 2e-2,
+        "model.table_variance": 2e-2,
+        "optimizer.latent_ratios": (1000.0, 1000.0),
+    }
 }
 SAID["sweeps/figure_5_1"] |= {
     said: values

@@ -195,8 +195,8 @@ def test_no_bar_without_a_terminal(runs, simple_features, options, capsys):
 
 def test_interpolations_are_half_way(runs):
     generator = load_generator(runs[0][0].folder)
-    first, second = np.array([3, 8]), np.array([5, 1])
-    images = evaluate._midpoints(generator, first, second)
+    first, second = [3, 8], [5, 1]
+    images = evaluate._midpoints(generator, np.array(first), np.array(second))
     for image, a, b in zip(images, first, second, strict=True):
         np.testing.assert_allclose(image, generator.interpolate(a, b, 3)[1], atol=1e-5)
 

@@ -26,7 +26,7 @@ def test_looks_in_batches(count):
 
 
 def test_features_of_some():
-    features = Features(np.arange(6.0).reshape(3, 2), np.eye(3))
+    features = Features(np.arange(6, dtype=np.float32).reshape(3, 2), np.eye(3, dtype=np.float32))
     some = features[np.array([2, 0])]
     np.testing.assert_array_equal(some.activations, [[4, 5], [0, 1]])
     np.testing.assert_array_equal(some.probabilities, [[0, 0, 1], [1, 0, 0]])

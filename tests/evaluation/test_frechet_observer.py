@@ -4,16 +4,19 @@ import pytest
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.evaluation import classifier_features, frechet_observer
 from dfm_flax.evaluation.extractor import FeatureExtractor
-from dfm_flax.generation.observer import OBSERVERS
+from dfm_flax.generation.observer import OBSERVERS, GeneratorSnapshot
 from dfm_flax.metrics.generation import frechet_distance
 
 IMAGES = load_image_set("digits").images
 
 
-class Snapshot:
+class Snapshot(GeneratorSnapshot):
     """Draws, for latents that are the pixels, the images of a data set."""
 
     images = IMAGES
+
+    def __init__(self):
+        """There is no model."""
 
     def latents(self, count):
         return IMAGES[:count].reshape(count, -1) / np.float32(255)

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 
 import jax
 import numpy as np
@@ -6,9 +7,10 @@ import pytest
 
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import ImageShape, initial_params, make_generator
-from dfm_flax.generation.pretrained import export, load_pretrained
+from dfm_flax.generation.pretrained import SHIPPED, export, load_pretrained
 from dfm_flax.generation.sampling import TrainedGenerator
 
+SHA256 = "9b25c566e7100b95d9bd61aee6d9ff78a074c0b7c324e4a8f50bbdf6df2df4fc"  # of the shipped file
 SHAPE = ImageShape(8, 8, 1)
 
 
@@ -69,3 +71,20 @@ def test_what_there_is_not(tmp_path):
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
     with pytest.raises(UsageError, match="cannot be read as a generator"):
         load_pretrained(tmp_path / "other.npz")
+
+
+def test_the_generator_of_mnist_ships_and_draws_digits():
+    """Its checksum, and what pictures of digits have in common: dark edges, bright strokes."""
+    file = SHIPPED / "mnist.npz"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256
+    generator = load_pretrained("mnist")
+    assert generator.config.data.data_dir == ""
+    for prior in ("normal", "gaussian"):
+        images = generator.sample(200, prior)
+        assert images.shape == (200, 28, 28, 1)
+        edge = np.ones((28, 28), bool)
+        edge[2:-2, 2:-2] = False
+        assert images[:, edge].mean() < 0.03
+        assert 0.08 < images.mean() < 0.2  # 0.13 in MNIST
+        assert np.mean(images.max(axis=(1, 2, 3)) > 0.8) > 0.9
+        assert images.std(axis=0)[8:20, 8:20].mean() > 0.2  # not one digit alone

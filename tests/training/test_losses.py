@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
@@ -19,8 +20,12 @@ def size(model, params, batch, rng):
     return 0.1 * jnp.sum(params["w"] ** 2)
 
 def offset(model, params, batch, rng):
-    return jnp.asarray(3.0) + model
+    return jnp.asarray(3.0) + model.amount
 """
+
+
+class Five(nn.Module):
+    amount: float = 5.0
 
 
 def squares(model, config):
@@ -36,8 +41,8 @@ PARAMS, BATCH = {"w": jnp.array([1.0, 2.0])}, jnp.array([0.0, 4.0])
 
 def evaluate(name, terms=()):
     config = ConfigDict({"loss": {"name": name, "terms": terms}, "weight": 2.0})
-    loss = make_loss({"mse": squares}, 5, config)
-    return jax.value_and_grad(loss, has_aux=True)(PARAMS, BATCH, None)
+    loss = make_loss({"mse": squares}, Five(), config)
+    return jax.value_and_grad(loss, has_aux=True)(PARAMS, BATCH, jax.random.PRNGKey(0))
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, make_encoder
 from dfm_flax.generation.losses import check_penalty, penalized_loss
 from dfm_flax.models.decoders import PixelDecoder
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
 
 
 class Autoencoder(Generator):
@@ -43,7 +43,7 @@ class Autoencoder(Generator):
         )
 
     @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         """Equation 4.8."""
         return penalized_loss(
             self, params, batch, rng, penalty=self.latent_penalty, noise=self.latent_noise

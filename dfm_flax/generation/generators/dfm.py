@@ -3,7 +3,7 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
@@ -12,7 +12,7 @@ from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, mak
 from dfm_flax.generation.losses import check_penalty, penalized_loss
 from dfm_flax.models.decoders import Decoder
 from dfm_flax.models.machine import make_machine
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
 
 
 class DeepFourierMachine(Generator):
@@ -89,7 +89,7 @@ class DeepFourierMachine(Generator):
         return num_parameters + vector_size(self.decoder.machine) * num_pixels
 
     @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         """Equation 4.8."""
         return penalized_loss(
             self,

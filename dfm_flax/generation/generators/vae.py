@@ -5,13 +5,15 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, make_encoder
 from dfm_flax.generation.losses import flatten
 from dfm_flax.models.decoders import PixelDecoder
-from dfm_flax.training.losses import Metrics
+from dfm_flax.training.losses import Metrics, Scalar
+from dfm_flax.typing import AnyArray
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 
@@ -58,17 +60,21 @@ class VariationalAutoencoder(Generator):
             likelihood=likelihood,
         )
 
-    def encode(self, images: jax.Array) -> jax.Array:
-        """Means [B, L] of the latents of images [B, H, W, C] in [-1, 1]."""
+    def encode(
+        self, images: Float[AnyArray, "batch height width channels"]
+    ) -> Float[jax.Array, "batch latent"]:
+        """Means of the latents of images in [-1, 1]."""
         return self.posterior(images)[0]
 
-    def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Means and log variances [B, L] of the latents of images [B, H, W, C] in [-1, 1]."""
+    def posterior(
+        self, images: Float[AnyArray, "batch height width channels"]
+    ) -> tuple[Float[jax.Array, "batch latent"], Float[jax.Array, "batch latent"]]:
+        """Means and log variances of the latents of images in [-1, 1]."""
         mean, log_variance = jnp.split(super().encode(images), 2, axis=-1)
         return mean, log_variance
 
     @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         """The negative variational bound in nats an image (eq. 10 of the paper)."""
         mean, log_variance = self.run(params, batch.images, method="posterior")
         latents = mean + jnp.exp(log_variance / 2) * batch.noise

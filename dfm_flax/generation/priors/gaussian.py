@@ -1,9 +1,7 @@
 """A Gaussian with full covariance."""
 
-from typing import Self
-
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.mixture import Mixture, jitter
@@ -13,7 +11,7 @@ class Gaussian(Mixture):
     """A Gaussian with the mean and covariance of the latents."""
 
     @classmethod
-    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
+    def fit(cls, latents: Float[np.ndarray, "latents latent"], seed: int = 0) -> "Gaussian":
         latents = np.asarray(latents, np.float64)
         if len(latents) < 2:
             raise UsageError(f"prior 'gaussian': {len(latents)} latents have no covariance")

@@ -1,10 +1,9 @@
 """A mixture of up to 100 Gaussians, by far the nearest; its first use takes a minute."""
 
 import warnings
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.mixture import Mixture, jitter
@@ -21,7 +20,7 @@ class GaussianMixture(Mixture):
     """
 
     @classmethod
-    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
+    def fit(cls, latents: Float[np.ndarray, "latents latent"], seed: int = 0) -> "GaussianMixture":
         from sklearn import mixture  # takes a second to import
         from sklearn.exceptions import ConvergenceWarning
 

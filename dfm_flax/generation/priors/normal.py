@@ -1,9 +1,7 @@
 """Independent normals with the mean and deviation of each entry; of a VAE, N(0, I)."""
 
-from typing import Self
-
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dfm_flax.generation.mixture import Mixture
 
@@ -12,6 +10,6 @@ class Normal(Mixture):
     """N(0, I) moved and scaled to the mean and deviation of each entry."""
 
     @classmethod
-    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
+    def fit(cls, latents: Float[np.ndarray, "latents latent"], seed: int = 0) -> "Normal":
         latents = np.asarray(latents, np.float64)
         return cls(np.ones(1), latents.mean(axis=0)[None], np.diag(latents.std(axis=0))[None])

@@ -1,9 +1,7 @@
 """N(0, I), whatever the latents are; a variational autoencoder is trained for it."""
 
-from typing import Self
-
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from dfm_flax.generation.mixture import Mixture
 
@@ -14,6 +12,6 @@ class StandardNormal(Mixture):
     needs_latents = False
 
     @classmethod
-    def fit(cls, latents: NDArray[np.floating], seed: int = 0) -> Self:
+    def fit(cls, latents: Float[np.ndarray, "latents latent"], seed: int = 0) -> "StandardNormal":
         size = latents.shape[1]
         return cls(np.ones(1), np.zeros((1, size)), np.eye(size)[None])
