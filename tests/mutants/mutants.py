@@ -238,6 +238,7 @@ STEPS = [
 
 SCHEDULES = [
     Mutant("configs/mnist.py", "latent_penalty = 0.5", "latent_penalty = 0.25", VALUES),
+    Mutant("configs/mnist.py", "0.5 / _PIXELS", "0.25 / _PIXELS", VALUES),
     Mutant("configs/mnist.py", "rate = 1e-7", "rate = 1e-6", VALUES),
     Mutant("configs/cifar10.py", "(10.0, 1000.0)", "(1000.0, 10.0)", VALUES),
     Mutant(

@@ -97,11 +97,15 @@ def outcome(tree: Path, mutant: Mutant) -> str:
     if (count := source.count(mutant.old)) != 1:
         return f"its place is found {count} times"
     file.write_text(source.replace(mutant.old, mutant.new))
+    output = tree / "build" / "output.txt"
     try:
-        code = run_tests([mutant.tests], tree / "build" / "output.txt")
+        code = run_tests([mutant.tests], output)
     finally:
         file.write_text(source)
-    known = {0: "SURVIVED", 1: "killed", None: f"killed: not done in {LIMIT} s"}
+    if code == 1:
+        reason = next((line for line in output.read_text().splitlines() if line[:2] == "E "), "E ?")
+        return f"killed ({reason[1:].strip()[:60]})"
+    known = {0: "SURVIVED", None: f"killed: not done in {LIMIT} s"}
     return known.get(code, f"NO TEST RAN (pytest's exit code {code})")
 
 
@@ -132,7 +136,7 @@ def main() -> int:
             bad += not became.startswith("killed")
             seconds = time.perf_counter() - clock
             change = " ".join(f"{mutant.old} -> {mutant.new}".split())
-            print(f"{became:9} {seconds:4.0f} s  {mutant.file}: {change}", flush=True)
+            print(f"{seconds:4.0f} s  {mutant.file}: {change}: {became}", flush=True)
         os.chdir(ROOT)
     print(f"{len(chosen) - bad} of {len(chosen)} killed")
     return int(bad > 0)
