@@ -24,7 +24,7 @@ SUFFIX = ".dfm"
 MAGIC = b"\x8cDFM"
 VERSION = 2  # has the width of each layer, where version 1 has one for all
 
-MAX_PIXELS = 2**26
+MAX_PIXELS = 2**27  # a panorama of 100 megapixels has room
 MAX_DEPTH = 64
 MAX_HIDDEN = 1024  # features between layers
 MAX_EXTENT = 1024.0
