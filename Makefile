@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 # Few processes: each test already uses several cores.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help demo test fast lint install clean
+.PHONY: help demo test fast mutants lint install clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ test: install  ## all tests
 
 fast: install  ## the tests that take no longer than seconds
 	$(PYTEST) -m "not slow"
+
+mutants: install  ## put faults into a copy of the code, one after the other: the tests must find each
+	$(BIN)/python tests/mutants/run.py
 
 lint: install  ## format and lint checks, types, the order of imports, duplicates
 	$(BIN)/ruff format --check .

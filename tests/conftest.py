@@ -15,6 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Of several test processes that share a GPU, the first would take all of its memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+# Tests compare with references in float32 and float64, also where products are less by default.
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
     "--config=compress",
@@ -56,6 +59,32 @@ def dfm():
         return process
 
     return run
+
+
+@pytest.fixture
+def precisions():
+    """precisions(function, *arguments): those of all matrix products that it consists of.
+
+    They are traced where the default of JAX is the lowest, and by XLA alone.
+    """
+    import jax
+
+    from dfm_flax.fourier import by_xla
+
+    def of(jaxpr):
+        found = set()
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                found.add(str((equation.params["precision"] or ["DEFAULT"])[0]))
+            for inner in jax.core.jaxprs_in_params(equation.params):
+                found |= of(inner)
+        return found
+
+    def traced(function, *arguments, **named):
+        with jax.default_matmul_precision("default"), by_xla():
+            return of(jax.make_jaxpr(function, **named)(*arguments).jaxpr)
+
+    return traced
 
 
 # A generator so small that it trains in a second, after some seconds of compilation.

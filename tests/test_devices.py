@@ -20,6 +20,7 @@ TESTS = (
     "training/test_loop.py",
     "training/test_table.py",
     "generation/test_feed.py",
+    "codec/test_train.py",
 )
 
 

@@ -25,7 +25,7 @@ from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.state import initial_states
-from dfm_flax.training.step import check_divides, make_step, over_machines
+from dfm_flax.training.step import make_step, over_machines, rounded_up
 from dfm_flax.typing import AnyArray, Count
 
 log = logging.getLogger(__name__)
@@ -95,12 +95,13 @@ def train(
       The parameters of a `QuantizedMachine` for each image.
     """
     model, training = QuantizedMachine(machine), config.training
-    check_divides(training.batch_size, jax.local_device_count())
+    # A few more pixels than planned where the devices could not share those evenly.
+    batch_size = rounded_up(training.batch_size, jax.local_device_count())
     optimizer = make_optimizer(config.optimizer, training.num_steps)
     state = initial_states(model, optimizer, [seed] * len(images))
     pixels = [image.pixels for image in images]
     feed = BudgetedFeed(
-        PixelFeed.stack(pixels, training.batch_size, training.sampling),
+        PixelFeed.stack(pixels, batch_size, training.sampling),
         np.array(budgets, np.float32),
     )
     folder = folder / _identity(config, images, budgets, seed)

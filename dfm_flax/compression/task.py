@@ -31,6 +31,7 @@ class CompressionTask(Task):
     def check_sense(self, config: ConfigDict) -> None:
         from dfm_flax.models.machine import make_machine
         from dfm_flax.training.optimizers import check_optimizer
+        from dfm_flax.training.step import check_precision
 
         if config.num_seeds < 1 or not 0 <= config.seed <= 2**32 - config.num_seeds:
             raise UsageError(
@@ -42,6 +43,7 @@ class CompressionTask(Task):
             raise UsageError(f"config.data.crop={crop}: give height,width or () for none")
         make_machine(config.model.machine, 3)
         check_optimizer(config.optimizer, config.training.num_steps)
+        check_precision(config.training.precision)
         sampling = config.training.sampling
         if sampling not in ("uniform", "stratified"):
             raise UsageError(f"training.sampling={sampling!r} is not one of uniform, stratified")

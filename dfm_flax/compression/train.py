@@ -28,6 +28,7 @@ from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState, initial_states
 from dfm_flax.training.step import (
     Step,
+    at_precision,
     check_divides,
     make_step,
     over_machines,
@@ -149,4 +150,4 @@ def _step_of_all(
         optimizer = make_optimizer(section, config.training.num_steps)
         return make_step(loss, optimizer)(state, feed)
 
-    return over_machines(step), numbers
+    return at_precision(over_machines(step), config.training.precision), numbers

@@ -4,6 +4,7 @@ from dfm_flax.fourier.bases.additive import Additive, additive_fourier_series
 from dfm_flax.fourier.bases.full import Full, fourier_series
 from dfm_flax.fourier.basis import BASES, Basis
 from dfm_flax.fourier.machine import FourierLayer, FourierMachine, num_weights, widest
+from dfm_flax.fourier.series import by_xla
 from dfm_flax.fourier.vectors import (
     apply_machines,
     initial_deviations,
@@ -20,6 +21,7 @@ __all__ = [
     "Full",
     "additive_fourier_series",
     "apply_machines",
+    "by_xla",
     "fourier_series",
     "initial_deviations",
     "num_weights",

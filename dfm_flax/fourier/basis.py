@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real
 
+from dfm_flax.fourier.native import NO_SUCH_DERIVATIVE
 from dfm_flax.registry import Registry
 from dfm_flax.typing import AnyArray
 
@@ -91,9 +92,11 @@ class Basis(abc.ABC):
         """The series of `coefficients` at `x`, which is in periods.
 
         Returns:
-          Values in the common dtype of the arguments.
+          Values in the common dtype of the arguments. They are computed in float32 where
+          that is less: bfloat16 would not tell the angles apart.
 
         Raises:
+          TypeError: a derivative in forward mode is asked for, see `series.by_xla`.
           ValueError: the coefficients do not fit the number of arguments and F.
         """
         m, (rows, n) = x.shape[-1], coefficients.shape
@@ -103,8 +106,14 @@ class Basis(abc.ABC):
                 f"coefficients, not {rows}"
             )
         dtype = jnp.result_type(x, coefficients)
-        y = self.series(x.reshape(-1, m).astype(dtype), coefficients.astype(dtype))
-        return y.reshape(*x.shape[:-1], n)
+        inside = jnp.promote_types(dtype, jnp.float32)
+        try:
+            y = self.series(x.reshape(-1, m).astype(inside), coefficients.astype(inside))
+        except TypeError as error:
+            if "forward-mode" not in str(error):
+                raise
+            raise TypeError(NO_SUCH_DERIVATIVE) from error
+        return y.reshape(*x.shape[:-1], n).astype(dtype)
 
     def series(
         self, x: Float[AnyArray, "points m"], coefficients: Float[AnyArray, "rows n"]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dfm_flax.fourier.series import derivatives_by_jax
 from dfm_flax.fourier.trigonometry import sin_cos_pi
 from dfm_flax.typing import AnyArray
 
@@ -15,11 +16,19 @@ from dfm_flax.typing import AnyArray
 _Residuals = tuple[Float[jax.Array, "rows points"], Float[AnyArray, "rows n"]]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def additive(
     x: Float[AnyArray, "m points"], weights: Float[AnyArray, "rows n"], max_frequency: int
 ) -> Float[jax.Array, "n points"]:
     """The additive series without a_0: 2 m F rows."""
+    if derivatives_by_jax():
+        return _additive_forward(x, weights, max_frequency)[0]
+    return _additive(x, weights, max_frequency)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _additive(
+    x: Float[AnyArray, "m points"], weights: Float[AnyArray, "rows n"], max_frequency: int
+) -> Float[jax.Array, "n points"]:
     return _additive_forward(x, weights, max_frequency)[0]
 
 
@@ -48,4 +57,4 @@ def _additive_backward(
     return 2 * math.pi * d_x, features @ g.T
 
 
-additive.defvjp(_additive_forward, _additive_backward)
+_additive.defvjp(_additive_forward, _additive_backward)

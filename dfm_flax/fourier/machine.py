@@ -126,9 +126,15 @@ class FourierMachine(nn.Module):
 
     @nn.compact
     def __call__(
-        self, positions: Float[AnyArray, "*points 2"]
+        self, positions: Float[AnyArray, "*points coordinates"]
     ) -> Float[jax.Array, "*points {self.channels}"]:
-        """The colors at positions."""
+        """The colors at positions.
+
+        Raises:
+          ValueError: the positions have other than two coordinates.
+        """
+        if positions.shape[-1] != 2:
+            raise ValueError(f"positions have 2 coordinates, not the shape {positions.shape}")
         bases = self.bases
         variances = per_layer(self.variances, self.depth)
         x = self.extent * positions

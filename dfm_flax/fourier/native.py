@@ -8,6 +8,7 @@ import ctypes
 import functools
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,12 @@ _TARGETS = [
     for kernel in ("Matrix", "Series", "Additive")
     for direction in ("Forward", "Backward")
 ]
+
+
+NO_SUCH_DERIVATIVE = (
+    "series have first derivatives in reverse mode (jax.grad, jax.vjp); for all others trace under "
+    "`with dfm_flax.fourier.by_xla(all_derivatives=True):`"
+)
 
 
 @functools.cache
@@ -150,8 +157,18 @@ def _call(
     **attributes: int,
 ) -> tuple[Float32[jax.Array, "..."], ...]:
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    call = jax.ffi.ffi_call(_target(name), results, vmap_method="broadcast_all")
-    return tuple(call(*arguments, **{key: np.int64(value) for key, value in attributes.items()}))
+    numbers = {key: np.int64(value) for key, value in attributes.items()}
+
+    @jax.custom_jvp
+    def call(*arguments: jax.Array) -> tuple[jax.Array, ...]:
+        run = jax.ffi.ffi_call(_target(name), results, vmap_method="broadcast_all")
+        return tuple(run(*arguments, **numbers))
+
+    @call.defjvp
+    def refuse(primals: Any, tangents: Any) -> Any:
+        raise TypeError(NO_SUCH_DERIVATIVE)
+
+    return call(*arguments)
 
 
 def _target(name: str) -> str:

@@ -1,7 +1,9 @@
 """Where series are evaluated: by compiled kernels or by XLA.
 
 How, is in `native` (kernels, for CPUs), and in `tensor_products` and `harmonics` (XLA, for
-every device).
+every device). The large matrix products of XLA have the precision of the caller's
+`jax.default_matmul_precision`: images are drawn at "highest", and the config key
+`training.precision` is that of training.
 """
 
 from collections.abc import Iterator
@@ -16,16 +18,29 @@ import numpy as np
 from dfm_flax.fourier import native
 
 _force_xla: ContextVar[bool] = ContextVar("force_xla", default=False)
+_all_derivatives: ContextVar[bool] = ContextVar("all_derivatives", default=False)
 
 
 @contextmanager
-def by_xla() -> Iterator[None]:
-    """Within it, series that are traced are evaluated by XLA, whatever the device."""
-    token = _force_xla.set(True)
+def by_xla(all_derivatives: bool = False) -> Iterator[None]:
+    """Within it, series that are traced are evaluated by XLA, whatever the device.
+
+    Args:
+      all_derivatives: leaves derivatives to JAX, in forward and reverse mode and of any order,
+        at more time and memory. Ours are first ones in reverse mode, and by XLA derivatives
+        of those.
+    """
+    tokens = _force_xla.set(True), _all_derivatives.set(all_derivatives)
     try:
         yield
     finally:
-        _force_xla.reset(token)
+        _force_xla.reset(tokens[0])
+        _all_derivatives.reset(tokens[1])
+
+
+def derivatives_by_jax() -> bool:
+    """Whether JAX differentiates what XLA evaluates, and not we."""
+    return _all_derivatives.get()
 
 
 def evaluation() -> str:

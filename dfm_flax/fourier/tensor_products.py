@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex128, Float, Float64
 
+from dfm_flax.fourier.series import derivatives_by_jax
 from dfm_flax.fourier.trigonometry import sin_cos_pi
 from dfm_flax.typing import AnyArray
 
@@ -196,7 +197,10 @@ def series(
     outer = min(_MAX_OUTER_COORDINATES, x.shape[0] // 2)
     # [P, 2n, Q] maps the T_q to the terms of each T_p.
     split = matrix.reshape((max_frequency + 1) ** outer, -1, matrix.shape[1])
-    return _series(x, jnp.swapaxes(split, 1, 2), max_frequency, outer)
+    mixing = jnp.swapaxes(split, 1, 2)
+    if derivatives_by_jax():
+        return _series_forward(x, mixing, max_frequency, outer)[0]
+    return _series(x, mixing, max_frequency, outer)
 
 
 # What the gradient needs: the arguments, and the terms of each T_p.

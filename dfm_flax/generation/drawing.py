@@ -73,7 +73,10 @@ def _colors(
 ) -> Float[jax.Array, "batch {tile} channels"]:
     # Beyond the last pixel the last one again: a model that draws pixels has no other.
     index = jnp.minimum(start + jnp.arange(tile), height * width - 1)
-    colors: Any = model.apply({"params": params}, latents, index, height, width, method="decode")
+    with jax.default_matmul_precision("highest"):  # the same picture on every device
+        colors: Any = model.apply(
+            {"params": params}, latents, index, height, width, method="decode"
+        )
     return colors
 
 
@@ -85,5 +88,6 @@ def _encode(
     scale: Count,
 ) -> Float[jax.Array, "batch latent"]:
     images = 2 * images.astype(jnp.float32) / scale - 1
-    latents: Any = model.apply({"params": params}, images, method="encode")
+    with jax.default_matmul_precision("highest"):
+        latents: Any = model.apply({"params": params}, images, method="encode")
     return latents

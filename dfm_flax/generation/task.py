@@ -25,6 +25,7 @@ class GenerationTask(Task):
     def check_sense(self, config: ConfigDict) -> None:
         from dfm_flax.generation.generator import ImageShape, make_generator
         from dfm_flax.training.optimizers import check_optimizer
+        from dfm_flax.training.step import check_precision
 
         if not 0 <= config.seed < 2**32:
             raise UsageError(f"config.seed={config.seed}: from 0 to {2**32 - 1}")
@@ -33,6 +34,7 @@ class GenerationTask(Task):
                 f"config.optimizer.ema_decay={config.optimizer.ema_decay}: 0 to below 1"
             )
         check_optimizer(config.optimizer, config.training.num_steps)
+        check_precision(config.training.precision)
         # The data set is not read yet; of images as large as these no setting is too large.
         make_generator(config, ImageShape(4096, 4096, 3))
 

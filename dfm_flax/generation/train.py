@@ -22,7 +22,7 @@ from dfm_flax.training.losses import MakeLoss, make_loss
 from dfm_flax.training.optimizers import make_grouped_optimizer
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import Step, check_divides, make_step
+from dfm_flax.training.step import Step, at_precision, check_divides, make_step
 from dfm_flax.training.table import LatentTable, check_memory
 
 log = logging.getLogger(__name__)
@@ -85,12 +85,13 @@ def _num_weights(params: Any) -> int:
 
 def make_generation_step(model: Generator, config: ConfigDict) -> Step:
     """The step of a generator under a config; its state is `initial_state`'s."""
-    return make_step(
+    step = make_step(
         make_loss(LOSSES, model, config),
         make_grouped_optimizer(config.optimizer, make_learning_rates(config)),
         ema_decay=config.optimizer.ema_decay,
         table_optimizer=make_table_optimizer(config),
     )
+    return at_precision(step, config.training.precision)
 
 
 def initial_state(

@@ -64,5 +64,6 @@ def _tile(
     left, top, columns, width, height = grid
     index = first + jnp.arange(_TILE)
     centers = pixel_centers(left + index % columns, top + index // columns, height, width)
-    colors: Any = model.apply({"params": params}, centers)
+    with jax.default_matmul_precision("highest"):  # the same picture on every device
+        colors: Any = model.apply({"params": params}, centers)
     return colors

@@ -48,7 +48,12 @@ class TrainState:
         averaged: bool = False,
         table: Any = None,
     ) -> "TrainState":
-        """The state at step 0; `averaged` says whether it has an average of the parameters."""
+        """The state at step 0; `averaged` says whether it has an average of the parameters.
+
+        The key may be a raw one or one of `jax.random.key`.
+        """
+        if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
+            rng = jax.random.key_data(rng)
         return cls(
             step=jnp.zeros((), jnp.int32),
             rng=rng,

@@ -19,6 +19,10 @@ from dfm_flax.typing import Count
 
 DEVICES = "devices"  # the name of the pmap axis
 
+# Of matrix products in training, JAX's names: "default" is what is fast on a device (TF32 on
+# recent GPUs, bfloat16 on TPUs, float32 on CPUs), "high" between it and "highest", float32.
+PRECISIONS = ("default", "high", "highest")
+
 # (state, feed) -> (state, metrics), on one device's shard of the batch.
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
 
@@ -93,6 +97,27 @@ def gather_gradients(
     return gathered / jax.lax.axis_size(DEVICES)
 
 
+def at_precision(step: Step, precision: str) -> Step:
+    """The same step, with its matrix products at one of `PRECISIONS`.
+
+    Products whose place in the code says a precision keep that. CPUs have just one.
+    """
+
+    def precise(state: TrainState, feed: Any) -> tuple[TrainState, Metrics]:
+        with jax.default_matmul_precision(precision):
+            return step(state, feed)
+
+    return precise
+
+
+def check_precision(precision: str) -> None:
+    """Raises UsageError for a precision that there is not."""
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"config: training.precision={precision!r} is not one of {', '.join(PRECISIONS)}"
+        )
+
+
 def over_machines(step: Step) -> Step:
     """The same step for many models at once: all of the state but `step`, and the feed, stacked."""
     axes = TrainState.of_machines()
@@ -160,6 +185,11 @@ def check_divides(batch_size: int, num_devices: int) -> None:
             f"a batch of {batch_size} does not divide over {num_devices} devices; "
             f"use --config.training.batch_size={choices}"
         )
+
+
+def rounded_up(batch_size: int, num_devices: int) -> int:
+    """The smallest batch of at least so many that divides over the devices."""
+    return -(-batch_size // num_devices) * num_devices
 
 
 def replicate(tree: Any, num_devices: int | None = None) -> Any:

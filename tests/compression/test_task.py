@@ -18,6 +18,7 @@ from dfm_flax.tasks import task_of
         ("data.crop=", None),
         ("model.machine.depth=1", "at least 2"),
         ("optimizer.schedule=step", "'step' is not one of"),
+        ("training.precision=tf32", "'tf32' is not one of default, high, highest"),
         ("training.sampling=even", "'even' is not one of uniform, stratified"),
         ("training.batch_size=1e9", None),
     ],

@@ -1,13 +1,21 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
 
 from dfm_flax.compression import train as compress
 from dfm_flax.config import load_config, override
+from dfm_flax.models.machine import make_machine
+from dfm_flax.training.feed import PixelFeed
+from dfm_flax.training.optimizers import make_optimizer
+from dfm_flax.training.state import initial_states
+from dfm_flax.training.step import DEVICES
 
 
 def config(tiny, *changes, base="compress"):
@@ -123,3 +131,16 @@ def test_the_best_config_learns_a_photo(tiny, tmp_path):
     assert result["weights"] <= 3500
     assert result["psnr"] > 22
     assert json.loads((tmp_path / "results.json").read_text()) == [result]
+
+
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+def test_training_has_the_precision_of_the_config(tiny, precisions, precision):
+    made = config(tiny, f"training.precision={precision}")
+    machine = make_machine(made.model.machine, 3)
+    run = SimpleNamespace(config=made, machine=machine, jobs=[None])
+    step, numbers = compress._step_of_all([run])
+    state = initial_states(machine, make_optimizer(made.optimizer, 60), [0])
+    feed = PixelFeed.stack([np.zeros((4, 4, 3), np.float32)], 6, "uniform")
+    feed, state = jax.tree.map(jnp.asarray, (feed, state))
+    found = precisions(lambda _: step(state, (feed, numbers)), np.zeros(1), axis_env=[(DEVICES, 1)])
+    assert found - {"HIGHEST"} == {precision.upper()} - {"HIGHEST"}

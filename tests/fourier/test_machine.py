@@ -139,5 +139,20 @@ def test_machines_that_make_no_sense_are_refused_when_made(settings, message):
         FourierMachine(**({"depth": 3, "width": 4} | settings))
 
 
+def test_a_machine_of_images_has_two_coordinates():
+    machine = FourierMachine(3, 4)
+    for shape in ((1, 3), (1,)):
+        with pytest.raises(ValueError, match="positions have 2 coordinates"):
+            machine.init(jax.random.key(0), jnp.zeros(shape))
+
+
+def test_keys_may_be_raw_or_not():
+    machine = FourierMachine(3, 4)
+    raw, typed = (
+        machine.init(key(7), jnp.zeros((1, 2))) for key in (jax.random.PRNGKey, jax.random.key)
+    )
+    jax.tree.map(np.testing.assert_array_equal, raw, typed)
+
+
 def test_a_wide_additive_machine_is_no_problem():
     FourierMachine(depth=3, width=200, basis="additive")

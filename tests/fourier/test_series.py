@@ -12,9 +12,11 @@ from dfm_flax.fourier import (
     Additive,
     Full,
     additive_fourier_series,
+    by_xla,
     fourier_series,
+    native,
 )
-from dfm_flax.fourier.series import by_xla, evaluation
+from dfm_flax.fourier.series import evaluation
 
 CASES = (
     [(m, 1) for m in range(1, 9)]
@@ -182,6 +184,50 @@ def test_not_a_number_is_not_hidden(backend):
     y = np.asarray(fourier_series(x, coefficients))
     assert np.isnan(y[3]).all()
     assert np.isfinite(np.delete(y, 3, axis=0)).all()
+
+
+@pytest.mark.parametrize("series", [fourier_series, additive_fourier_series])
+def test_bfloat16_is_computed_in_float32(series):
+    """Arguments and coefficients are rounded, and so is the value, and nothing between them."""
+    x = jax.random.uniform(jax.random.key(0), (50, 3), jnp.bfloat16)
+    rows = Full(1).num_rows(3) if series is fourier_series else Additive(1).num_rows(3)
+    coefficients = jax.random.normal(jax.random.key(1), (rows, 4), jnp.bfloat16)
+    y = series(x, coefficients)
+    assert y.dtype == jnp.bfloat16
+    exact = series(x.astype(jnp.float32), coefficients.astype(jnp.float32))
+    np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))
+    assert series(x, coefficients.astype(jnp.float32)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("series", [fourier_series, additive_fourier_series])
+def test_all_derivatives_can_be_had(series):
+    """Of the formula's second derivatives; in one line it says how."""
+    x = jax.random.uniform(jax.random.key(0), (3,))
+    basis = Full(2) if series is fourier_series else Additive(2)
+    coefficients = jax.random.normal(jax.random.key(1), (basis.num_rows(3), 1))
+    k = basis.frequencies(3)
+
+    def formula(x):
+        angles = 2 * jnp.pi * (k @ x)
+        return coefficients[: len(k), 0] @ jnp.cos(angles) + coefficients[len(k) :, 0] @ jnp.sin(
+            angles[1:]
+        )
+
+    def of(x):
+        return series(x, coefficients, 2)[0]
+
+    expected = jax.hessian(formula)(x)
+    with by_xla(all_derivatives=True):
+        np.testing.assert_allclose(jax.hessian(of)(x), expected, rtol=2e-3, atol=0.05)
+        np.testing.assert_allclose(jax.jacfwd(jax.jacfwd(of))(x), expected, rtol=2e-3, atol=0.05)
+        np.testing.assert_allclose(jax.grad(of)(x), jax.grad(formula)(x), rtol=1e-3, atol=0.01)
+    with by_xla():
+        np.testing.assert_allclose(jax.hessian(of)(x), expected, rtol=1e-4, atol=0.01)
+    with pytest.raises(TypeError, match=r"trace under .*by_xla\(all_derivatives=True\)"):
+        jax.jvp(of, (x,), (x,))
+    if not native.why_not():
+        with pytest.raises(TypeError, match=r"trace under .*by_xla\(all_derivatives=True\)"):
+            jax.hessian(of)(x)
 
 
 def test_evaluation_says_why_there_are_no_kernels(monkeypatch):

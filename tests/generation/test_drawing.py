@@ -26,6 +26,13 @@ def test_images_are_what_the_model_decodes(monkeypatch):
     np.testing.assert_allclose(drawing.draw(MODEL, PARAMS, LATENTS, 4, 5), expected, atol=1e-5)
 
 
+def test_images_and_latents_are_those_of_float32_on_every_device(precisions):
+    colors, encode = drawing._colors.__wrapped__, drawing._encode.__wrapped__
+    assert precisions(lambda z: colors(MODEL, PARAMS, z, 6, 0, 4, 5), LATENTS) == {"HIGHEST"}
+    images = np.zeros((7, 4, 5, 1), np.uint8)
+    assert precisions(lambda images: encode(MODEL, PARAMS, images, 255), images) == {"HIGHEST"}
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_latents_are_what_the_model_encodes(monkeypatch, dtype):
     images = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 1), np.uint8)

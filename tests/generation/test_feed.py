@@ -24,8 +24,10 @@ def linear_loss(params, batch, rng):
     """Images as a linear function of two latents; with a table or, without, from two pixels."""
     pixels = batch.images.reshape(len(batch.images), -1)
     latents = pixels[:, :2] if batch.latents is None else batch.latents
-    loss = jnp.mean((latents @ params["w"] + 0.1 * batch.noise[:, :1] - pixels) ** 2)
-    return loss, {"brightness": jnp.mean(pixels)}
+    error = latents @ params["w"] + 0.1 * batch.noise[:, :1] - pixels
+    if rng is not None:
+        error += 0.1 * jax.random.normal(rng, (6,))
+    return jnp.mean(error**2), {"brightness": jnp.mean(pixels)}
 
 
 def initial(table=True, averaged=True):
@@ -65,8 +67,8 @@ def test_steps_are_those_of_a_plain_loop():
         batch = feed.at(drawn)
         np.testing.assert_allclose(batch.images, IMAGES[drawn.index] / 127.5 - 1, atol=1e-6)
 
-        def of(params, rows, batch=batch):
-            return linear_loss(params, batch.replace(latents=rows), None)
+        def of(params, rows, batch=batch, rng=rng):
+            return linear_loss(params, batch.replace(latents=rows), rng)
 
         (loss, _), gradients = jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(
             params, table.latents[drawn.index]
@@ -95,11 +97,12 @@ def test_a_dense_table_is_a_parameter_of_optax():
     adam_state = adam.init(latents)
     feed = ImageFeed(jnp.asarray(IMAGES), ORDER, BATCH, 2)
     for i in range(37):
-        drawn = feed.draw(jax.random.fold_in(state.rng, i), np.int32(i))
+        rng = jax.random.fold_in(state.rng, i)
+        drawn = feed.draw(rng, np.int32(i))
         batch = feed.at(drawn)
 
-        def of(params, latents, drawn=drawn, batch=batch):
-            return linear_loss(params, batch.replace(latents=latents[drawn.index]), None)
+        def of(params, latents, drawn=drawn, batch=batch, rng=rng):
+            return linear_loss(params, batch.replace(latents=latents[drawn.index]), rng)
 
         gradients, _ = jax.grad(of, argnums=(0, 1), has_aux=True)(params, latents)
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
@@ -116,6 +119,23 @@ def test_noise_is_new_at_each_step_and_standard_normal():
     assert noise[0].shape == (5_000, 3)
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
     np.testing.assert_allclose([np.mean(noise[0]), np.std(noise[0])], [0, 1], atol=0.05)
+
+
+def test_no_step_has_the_random_numbers_of_another():
+    """Of the feed, and of the loss; a run that goes on has those that it would have had."""
+
+    def spread(params, batch, rng):
+        seen = {"loss": jax.random.uniform(rng), "fed": batch.noise.mean()}
+        return jnp.sum(0 * params["w"]), seen
+
+    train_steps = make_train_steps(make_step(spread, OPTIMIZER))
+    state, feed = replicate(initial(table=False)), replicate(ImageFeed(IMAGES, ORDER, BATCH, 2))
+    seen = []
+    for _ in range(8):
+        state, metrics, _, _ = train_steps(state, feed, np.int32(1))
+        seen.append((float(metrics["loss"]), float(metrics["fed"])))
+    for numbers in zip(*seen, strict=True):
+        assert len(set(numbers)) == 8
 
 
 def test_an_epoch_updates_each_row_once():

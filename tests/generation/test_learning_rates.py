@@ -27,9 +27,14 @@ CIFAR10 = {
     # "the encoder's smaller by a ratio that rises linearly from 10 to 1000"
     "encoder": (1e-3, HALF / 505, 1e-10),
 }
+WANTED = {
+    "mnist": MNIST,
+    "mnist:variance": MNIST | {"table": (1e-5, HALF / 1000, 1e-10)},
+    "cifar10": CIFAR10,
+}
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("mnist", MNIST), ("cifar10", CIFAR10)])
+@pytest.mark.parametrize(("name", "wanted"), WANTED.items())
 def test_learning_rates_are_the_thesiss(name, wanted):
     config = load_config(name)
     end = config.training.num_steps
@@ -49,7 +54,7 @@ def test_compression_has_the_thesiss_constant_learning_rate(name):
     np.testing.assert_allclose([schedule(step) for step in (0, end // 2, end)], 1e-4, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("mnist", MNIST), ("cifar10", CIFAR10)])
+@pytest.mark.parametrize(("name", "wanted"), WANTED.items())
 def test_groups_move_at_their_own_learning_rates(name, wanted):
     """Adam's steps under a gradient of 1 are the learning rates, over a run of four steps."""
     config = load_config(name)

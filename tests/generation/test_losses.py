@@ -9,6 +9,7 @@ import scipy.stats
 from jax.test_util import check_grads
 
 from dfm_flax.config import load_config, override
+from dfm_flax.generation import losses
 from dfm_flax.generation.generator import ImageBatch, ImageShape, initial_params, make_generator
 
 SHAPE = ImageShape(4, 5, 3)
@@ -152,3 +153,38 @@ def test_a_gaussian_bound_has_the_learned_variance():
     surprise = -scipy.stats.norm(0, np.exp(-0.4)).logpdf(IMAGES.astype(float)).sum((1, 2, 3))
     assert metrics["divergence"] == pytest.approx(0, abs=1e-6)
     assert metrics["loss"] == pytest.approx(surprise.mean(), rel=1e-5)
+
+
+def test_what_a_vae_decodes_is_drawn_from_its_posterior():
+    """mean + deviation * noise, with a decoder that is linear in the latents and small."""
+    model = generator("vae")
+    params = jax.tree.map(np.zeros_like, initial(model))
+    params["encoder"]["mlp"]["layer_1"]["bias"] = np.array([0.7, -0.2, 0.9, -1.4], np.float32)
+    kernel = RNG.normal(size=(2, 60)).astype(np.float32)
+    params["decoder"]["mlp"]["layer_0"]["kernel"][:, :2] = 1e-3 * np.eye(2)
+    params["decoder"]["mlp"]["layer_1"]["kernel"][:2] = 1e3 * kernel
+    metrics, _ = metrics_of(model, None, params)
+    latents = np.array([0.7, -0.2]) + np.exp(np.array([0.9, -1.4]) / 2) * NOISE
+    logits = latents @ kernel
+    expected = np.mean((np.tanh(logits / 2) - IMAGES.reshape(6, 60)) ** 2)
+    assert metrics["mse"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_jitter_moves_to_both_sides_alike(monkeypatch):
+    shifted, shifts = losses.shifted, []
+
+    def look(index, shift, height, width):
+        shifts.append(np.asarray(shift))
+        return shifted(index, shift, height, width)
+
+    monkeypatch.setattr(losses, "shifted", look)
+    model = generator("dfm", "loss.jitter=0.3")
+    params = initial(model)
+    batch = ImageBatch(jnp.asarray(IMAGES), jnp.asarray(NOISE), jnp.asarray(ROWS))
+    for seed in range(20):
+        model.loss(params, batch, jax.random.PRNGKey(seed))
+    shifts = np.concatenate(shifts)
+    assert shifts.shape == (400, 2)
+    np.testing.assert_allclose(shifts.min(axis=0), -0.3, atol=0.02)
+    np.testing.assert_allclose(shifts.max(axis=0), 0.3, atol=0.02)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.03)

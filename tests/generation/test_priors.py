@@ -81,6 +81,20 @@ def test_a_mixture_finds_the_clusters_and_gaussian_does_not():
         assert same == finds
 
 
+def test_each_gaussian_of_a_mixture_has_a_full_covariance():
+    """Of two clusters far apart, each with its own."""
+    far = np.concatenate([CLUSTER, 2 * CLUSTER @ np.diag([1, -1, 1]) + 50])
+    prior = fit("gmm", far)
+    drawn = prior.sample(40_000, seed=0)
+    for cluster, part in (
+        (CLUSTER, drawn[drawn[:, 0] < 25]),
+        (far[2000:], drawn[drawn[:, 0] > 25]),
+    ):
+        assert len(part) == pytest.approx(20_000, rel=0.05)
+        np.testing.assert_allclose(np.corrcoef(part.T), np.corrcoef(cluster.T), atol=0.05)
+        np.testing.assert_allclose(part.std(axis=0), cluster.std(axis=0), atol=0.05)
+
+
 def test_a_nearer_prior_gives_latents_more_probability():
     far, near, nearest = (
         fit(name).log_prob(LATENTS).mean() for name in ("normal", "gaussian", "gmm")

@@ -2,6 +2,8 @@ import json
 import shutil
 import signal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
@@ -11,10 +13,13 @@ from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.generation import run as generation_run
 from dfm_flax.generation import train as generate
+from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.sampling import load_generator
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
 from dfm_flax.training.loop import Interrupted
+from dfm_flax.training.step import DEVICES
 
 
 def final(folder):
@@ -130,6 +135,18 @@ def test_more_devices_give_the_same_curve(dfm, small_arguments, tmp_path):
     np.testing.assert_allclose(curves[2], curves[0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+def test_training_has_the_precision_of_the_config(small, precisions, precision):
+    config, shape = small("dfm", f"training.precision={precision}"), ImageShape(8, 8, 1)
+    model = make_generator(config, shape)
+    state, order = generate.initial_state(model, config, shape, 50)
+    feed = ImageFeed(np.zeros((50, 8, 8, 1), np.uint8), order, 16, config.model.latent_size)
+    step = generate.make_generation_step(model, config)
+    feed, state = jax.tree.map(jnp.asarray, (feed, state))
+    found = precisions(lambda _: step(state, feed), np.zeros(1), axis_env=[(DEVICES, 1)])
+    assert found - {"HIGHEST"} == {precision.upper()} - {"HIGHEST"}
+
+
 def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
     memory = type("Memory", (), {"available": 10_000})()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
@@ -143,6 +160,7 @@ def test_a_table_larger_than_memory_is_refused(small, tmp_path, monkeypatch):
         ("observe_every=30", "not a multiple"),
         ("optimizer.latent_ratios=1.0,-1.0", "two positive numbers"),
         ("optimizer.table_adam=sparse", "not one of rows, dense"),
+        ("training.precision=tf32", "'tf32' is not one of default, high, highest"),
         ("data.name=digit", "digit"),
         ("optimizer.ema_decay=1.5", "ema_decay"),
         ("model.hidden=16,0", r"model.hidden=\(16, 0\): each layer has 1 unit or more"),

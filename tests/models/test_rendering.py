@@ -1,10 +1,14 @@
+import functools
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dfm_flax.errors import UsageError
-from dfm_flax.models.rendering import _TILE, render
+from dfm_flax.fourier import FourierMachine
+from dfm_flax.models.rendering import _TILE, _tile, render
 
 
 class Gradient(nn.Module):
@@ -22,6 +26,18 @@ def test_pixels_are_the_model_at_their_centers_over_many_tiles():
     np.testing.assert_allclose(image[3, :, 0], (np.arange(width) + 0.5) / width, atol=1e-6)
     np.testing.assert_allclose(image[:, 5, 1], (np.arange(height) + 0.5) / height, atol=1e-6)
     assert (image[..., 2] == 1).all()
+
+
+@pytest.mark.parametrize("basis", ["full", "additive"])
+def test_machines_are_drawn_in_float32_on_every_device(precisions, basis):
+    machine = FourierMachine(3, 4, basis=basis)
+    params = machine.init(jax.random.PRNGKey(0), jnp.zeros((1, 2)))["params"]
+    grid = np.array([0, 0, 8, 8, 8], np.int32)
+    trace = functools.partial(_tile.__wrapped__, machine)
+    assert precisions(trace, params, 0, grid) == {"HIGHEST"}
+    assert "DEFAULT" in precisions(
+        lambda x: machine.apply({"params": params}, x), np.zeros((1, 2), np.float32)
+    )
 
 
 def test_one_pixel():

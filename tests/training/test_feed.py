@@ -21,7 +21,9 @@ def one_feed(image, sampling="uniform"):
 
 
 def test_there_are_the_devices_that_were_asked_for():
-    assert jax.local_device_count() == int(os.environ.get("EXPECTED_DEVICES", 1))
+    """By test_devices.py; a host may have any number."""
+    devices = jax.local_device_count()
+    assert devices == int(os.environ.get("EXPECTED_DEVICES", devices))
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "stratified"])

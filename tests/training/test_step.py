@@ -1,4 +1,4 @@
-"""Runs in one process with the devices it finds; tests/test_devices.py repeats it on 2 and 4."""
+"""Runs in one process with the devices it finds; tests/test_devices.py repeats it on more."""
 
 import flax.struct
 import jax
@@ -8,15 +8,20 @@ import optax
 import pytest
 
 from dfm_flax.errors import UsageError
+from dfm_flax.fourier import fourier_series
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import (
     DEVICES,
+    PRECISIONS,
+    at_precision,
     check_divides,
+    check_precision,
     first_replica,
     make_step,
     make_train_steps,
     over_machines,
     replicate,
+    rounded_up,
     shard,
 )
 
@@ -122,6 +127,69 @@ def test_each_device_works_on_its_part_of_the_batch():
     parts = jax.pmap(lambda _, batch: shard(batch), axis_name=DEVICES, in_axes=(0, None))
     batch = np.arange(8 * devices)
     np.testing.assert_array_equal(parts(np.arange(devices), batch), batch.reshape(devices, 8))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 4])
+def test_shards_are_the_parts_of_a_batch_in_order(devices):
+    """Of as many devices as there may be, with an axis of vmap in place of them."""
+    batch = np.arange(24).reshape(12, 2)
+    parts = jax.vmap(lambda _: shard(jnp.asarray(batch)), axis_name=DEVICES)(np.arange(devices))
+    np.testing.assert_array_equal(parts, batch.reshape(devices, -1, 2))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 4])
+def test_a_step_on_many_devices_is_that_on_one(devices):
+    """Likewise: each of them ends with the parameters of the whole batch's gradient."""
+    rows = data()[0]
+    state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]) if leaf.ndim else leaf, initial())
+    step = make_step(quadratic_loss, OPTIMIZER)
+    trained, metrics = jax.vmap(lambda _: step(state, Rows(jnp.asarray(rows))), axis_name=DEVICES)(
+        np.arange(devices)
+    )
+    index = jax.random.randint(jax.random.fold_in(state.rng, 0), (BATCH,), 0, len(rows))
+    loss, gradients = jax.value_and_grad(lambda p: jnp.mean((p["w"] - rows[index]) ** 2))(
+        state.params
+    )
+    updates, _ = OPTIMIZER.update(gradients, state.opt_state, state.params)
+    expected = optax.apply_updates(state.params, updates)["w"]
+    for device in range(devices):
+        np.testing.assert_allclose(trained.params["w"][device], expected, rtol=1e-5)
+        np.testing.assert_allclose(metrics["loss"][device], loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_step_and_its_gradients_have_the_precision_asked_for(precisions, precision):
+    def loss(params, batch, rng):
+        y = fourier_series(batch, params["w"]) ** 2
+        return jnp.mean(y @ jnp.ones((3, 2))), {}
+
+    params = {"w": jnp.ones((15, 3))}
+    state = TrainState.create(jax.random.key(0), params, OPTIMIZER)
+    step = at_precision(make_step(loss, OPTIMIZER), precision)
+    rows = Rows(jnp.asarray(data()[0]))
+    found = precisions(lambda _: step(state, rows), jnp.zeros(2), axis_env=[(DEVICES, 1)])
+    assert found == {precision.upper(), "HIGHEST"}  # some are exact, as they must be
+
+
+def test_a_precision_that_there_is_not_is_refused():
+    check_precision("high")
+    with pytest.raises(UsageError, match="'tf32' is not one of default, high, highest"):
+        check_precision("tf32")
+
+
+def test_keys_may_be_raw_or_not():
+    raw, typed = (
+        TrainState.create(key(5), {"w": np.zeros(3)}, OPTIMIZER)
+        for key in (jax.random.PRNGKey, jax.random.key)
+    )
+    np.testing.assert_array_equal(raw.rng, typed.rng)
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch"), [(1, 6400), (2, 6400), (4, 6400), (3, 6402), (6, 6402), (7, 6405)]
+)
+def test_a_batch_is_rounded_up_to_what_divides(devices, batch):
+    assert rounded_up(6400, devices) == batch
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,15 @@ def test_all_devices_get_the_gradients_of_the_mean_over_the_whole_batch():
         np.testing.assert_allclose(replica, whole, rtol=1e-6)
 
 
+@pytest.mark.parametrize("devices", [1, 2, 3, 4])
+def test_gathered_gradients_are_in_the_order_of_the_batch(devices):
+    """Of as many devices as there may be, with an axis of vmap in place of them."""
+    rows = RNG.normal(size=(devices, 12 // devices, 3)).astype(np.float32)
+    gathered = jax.vmap(gather_gradients, axis_name=DEVICES)(rows)
+    for replica in gathered:
+        np.testing.assert_allclose(replica, rows.reshape(12, 3) / devices, rtol=1e-6)
+
+
 def test_a_table_larger_than_memory_is_refused_with_its_bytes(monkeypatch):
     memory = SimpleNamespace(available=10**9)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
