@@ -57,7 +57,7 @@ class _Folder(Registry[type[T]]):
         super().__init__(kind, {name: f"{package}.{name}" for name in modules})
         self._base = base
 
-    def get(self, name: str) -> type[T]:
+    def get(self, name: str) -> Any:  # what a user names may be anything: callers look
         if name not in self._entries:
             return super().get(name)
         module = importlib.import_module(self._entries[name])

@@ -16,7 +16,7 @@ from dfm_flax.typing import AnyArray, Count
 Matrix: TypeAlias = Float[AnyArray, "..."]  # or a parameter of another rank, which stays as it is
 # Of a parameter, a square array for each of its two axes; None where there is none.
 Squares: TypeAlias = tuple[
-    Float[AnyArray, "rows rows"] | None, Float[AnyArray, "columns columns"] | None
+    Float[AnyArray, "_rows _rows"] | None, Float[AnyArray, "_columns _columns"] | None
 ]
 
 
