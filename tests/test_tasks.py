@@ -89,7 +89,7 @@ def test_train_asks_the_task_of_the_config(monkeypatch, tmp_path):
 
 def test_evaluation_passes_its_options_on(monkeypatch, tmp_path):
     (tmp_path / "my_metrics.py").write_text(
-        "def evaluate(workdirs, num):\n    return [{'run': workdir, 'num': num} for workdir in workdirs]"
+        "def evaluate(workdirs, num):\n    return [{'run': run, 'num': num} for run in workdirs]"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(Counting, "evaluator", "my_metrics:evaluate")

@@ -21,6 +21,7 @@ from dfm_flax.metrics.rate_distortion import Point
 
 OURS = "DFM"
 COIN = "COIN, trained as long"
+_SHOWN = (256, 384)  # height and width of what is shown, at most
 # Means over all 24 Kodak images: (bpp, PSNR in dB). Dupont et al., "COIN", 2021
 # (arXiv:2103.03123), figure 2.
 COIN_ON_KODAK = (
@@ -35,7 +36,7 @@ COIN_ON_KODAK = (
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture in [0, 1] to be looked at, and what it cost."""
+    """The `center` of a picture in [0, 1] to be looked at, and what it cost."""
 
     pixels: Float[np.ndarray, "height width channels"]
     point: Point
@@ -46,7 +47,7 @@ class Comparison:
     """All codecs on one image.
 
     Attributes:
-      name, original: of the image.
+      name, original: of the image, and the `center` of it: whole images would fill the memory.
       points: by codec.
       shown: by codec, at about the same size: that of the file of ours nearest to 0.3 bpp; of
         the others the largest that is no larger, or else their smallest.
@@ -91,12 +92,12 @@ def compare(
                     raise
                 failed(error)
                 continue
-            comparison = Comparison(image.name, image.pixels)
-            _add(comparison, OURS, ours, largest=None)
+            comparison = Comparison(image.name, center(image.pixels))
+            _add(comparison, OURS, image.pixels, ours, largest=None)
             bar.update()
             size = comparison.shown[OURS].point.bpp
             for name, codec in others.items():
-                _add(comparison, name, codec(image.pixels), largest=size)
+                _add(comparison, name, image.pixels, codec(image.pixels), largest=size)
                 bar.update()
             trained = [Point(**point) for name, point in networks if name == image.name]
             if trained:
@@ -152,13 +153,29 @@ def _ours(image: Image, files: Sequence[Path], folders: Sequence[Path]) -> list[
     return coded
 
 
-def _add(comparison: Comparison, codec: str, coded: list[Coded], largest: float | None) -> None:
-    height, width = comparison.original.shape[:2]
+def center(
+    pixels: Float[np.ndarray, "height width channels"],
+) -> Float[np.ndarray, "shown_height shown_width channels"]:
+    """The part of an image that is shown, with memory of its own."""
+    top, left = (
+        max(0, (have - want) // 2) for have, want in zip(pixels.shape, _SHOWN, strict=False)
+    )
+    return pixels[top : top + _SHOWN[0], left : left + _SHOWN[1]].copy()
+
+
+def _add(
+    comparison: Comparison,
+    codec: str,
+    original: Float[np.ndarray, "height width channels"],
+    coded: list[Coded],
+    largest: float | None,
+) -> None:
+    height, width = original.shape[:2]
     points = [
         Point(
             bits_per_pixel(one.num_bytes, height, width),
-            psnr(comparison.original, one.pixels),
-            ms_ssim(comparison.original, one.pixels),
+            psnr(original, one.pixels),
+            ms_ssim(original, one.pixels),
         )
         for one in coded
     ]
@@ -171,4 +188,4 @@ def _add(comparison: Comparison, codec: str, coded: list[Coded], largest: float 
         return over, points[index].bpp if over else -points[index].psnr
 
     best = min(range(len(points)), key=unfit)
-    comparison.shown[codec] = Shown(coded[best].pixels, points[best])
+    comparison.shown[codec] = Shown(center(coded[best].pixels), points[best])

@@ -14,6 +14,7 @@ process that failed first.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -37,6 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     if min(options.processes, options.devices) < 1:
         parser.error("--processes and --devices are 1 or more")
+    sys.stdout.reconfigure(errors="backslashreplace")
     processes = start(options)
 
     def forward(number, frame):
@@ -82,8 +84,9 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen]:
 
 
 def _mark(number: int, lines) -> None:
-    for line in lines:
-        print(f"[{number}] {line}", end="", flush=True)
+    for line in lines:  # to the end, as a process whose lines nobody takes would stand still
+        with contextlib.suppress(OSError):
+            print(f"[{number}] {line}", end="", flush=True)
 
 
 def wait(processes: list[subprocess.Popen]) -> int:

@@ -10,6 +10,7 @@ from dfm_flax.cli import main
 from dfm_flax.codec.container import read
 from dfm_flax.codec.encoder import Goal, encode
 from dfm_flax.codec.plan import plan
+from dfm_flax.codec.rounding import Rounding
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -117,7 +118,7 @@ def test_a_quality_of_a_gray_image(tmp_path, photos, shallow):
     assert read(out).machine.channels == 1
 
 
-class Unreachable:
+class Unreachable(Rounding):
     """A trained machine that never has the quality, but gets nearer with its size."""
 
     def __init__(self, coded, quality):

@@ -67,3 +67,5 @@ def test_an_installed_wheel_has_its_configs(tmp_path):
         assert any(
             line.startswith("config.seed = 0") for line in dfm("train", "--config", name, "--show")
         )
+    dfm("sample", "--pretrained", "mnist", "--num", "4", "--out", "digits.png")
+    assert (elsewhere / "digits.png").is_file()

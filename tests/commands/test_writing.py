@@ -11,6 +11,7 @@ import pytest
 
 from dfm_flax.cli import _parser, main
 from dfm_flax.codec.container import write
+from dfm_flax.codec.rounding import Rounding
 from dfm_flax.config import load_config
 from dfm_flax.data.images import Image
 
@@ -272,7 +273,7 @@ def test_suffixes_of_files_in_folders_are_of_any_case(place, capsys):
 # compress
 
 
-class Untrained:
+class Untrained(Rounding):
     """In the place of a trained machine's roundings."""
 
     def __init__(self, coded):

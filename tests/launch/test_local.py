@@ -67,3 +67,16 @@ def test_wrong_numbers_are_refused():
     process = subprocess.run(arguments, capture_output=True, text=True)
     assert process.returncode == 2
     assert "1 or more" in process.stderr
+
+
+def test_lines_are_taken_though_they_cannot_be_printed(train, monkeypatch):
+    """A process whose pipe is full would wait forever."""
+
+    class Full:
+        def write(self, text):
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    lines = iter(["one\n", "two\n"])
+    train._mark(0, lines)
+    assert list(lines) == []
