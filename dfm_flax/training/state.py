@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxtyping import UInt32
+from jaxtyping import Key, UInt32
 
 from dfm_flax.typing import AnyArray
 
@@ -41,7 +41,7 @@ class TrainState:
     @classmethod
     def create(
         cls,
-        rng: UInt32[AnyArray, "*machines 2"],
+        rng: UInt32[AnyArray, "*machines 2"] | Key[jax.Array, "*machines"],
         params: Any,
         optimizer: optax.GradientTransformation,
         *,
