@@ -160,7 +160,7 @@ def _call(
     numbers = {key: np.int64(value) for key, value in attributes.items()}
 
     @jax.custom_jvp
-    def call(*arguments: jax.Array) -> tuple[jax.Array, ...]:
+    def call(*arguments: Float32[AnyArray, "..."]) -> tuple[Float32[jax.Array, "..."], ...]:
         run = jax.ffi.ffi_call(_target(name), results, vmap_method="broadcast_all")
         return tuple(run(*arguments, **numbers))
 
