@@ -14,7 +14,7 @@ from dfm_flax.metrics.neighbors import nearest_neighbors
 _ASKED = 200  # images whose nearest training image is looked up
 
 # Of each image its nearest others.
-Neighbors = UInt8[np.ndarray, "images neighbors height width channels"]
+Neighbors = UInt8[np.ndarray, "asked neighbors height width channels"]
 
 
 class RealImages:

@@ -39,8 +39,8 @@ class SoapState(NamedTuple):
 
 
 def scale_by_soap(
-    b1: float = 0.9,
-    b2: float = 0.99,
+    b1: float | Float[AnyArray, ""] = 0.9,
+    b2: float | Float[AnyArray, ""] = 0.99,
     shampoo_decay: float = 0.95,
     eps: float = 1e-8,
     refresh_every: int = 10,

@@ -103,7 +103,7 @@ def at_precision(step: Step, precision: str) -> Step:
     Products whose place in the code says a precision keep that. CPUs have just one.
     """
 
-    def precise(state: TrainState, feed: Any) -> tuple[TrainState, Metrics]:
+    def precise(state: TrainState, feed: Any) -> tuple[TrainState, Any]:
         with jax.default_matmul_precision(precision):
             return step(state, feed)
 

@@ -62,7 +62,7 @@ def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     )  # before any work, even of looking for a run
     with pytest.raises(SystemExit):
         main(["sample", workdir, out, "--seed=-1"])
-    assert "-1 is not a seed, 0 or more" in capsys.readouterr().err
+    assert "seed -1: a seed is from 0 to 4294967295" in capsys.readouterr().err
     assert not list(tmp_path.glob("o*"))
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from dfm_flax.config import load_config, override
 from dfm_flax.errors import UsageError
+from dfm_flax.outputs import Outputs
 from dfm_flax.tasks import task_of
 
 
@@ -51,7 +52,7 @@ def test_a_sweep_is_no_run():
 def test_what_only_generation_has():
     task = task_of(load_config("compress"))
     with pytest.raises(UsageError, match="runs/a is a run of compression: no --images, no --split"):
-        task.reconstruct("runs/a", "out", images=["a.png"])
+        task.reconstruct("runs/a", Outputs("out"), images=["a.png"])
     with pytest.raises(UsageError, match="runs/a: a run of compression has no samples"):
         task.sample("runs/a", 4)
 

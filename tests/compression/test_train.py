@@ -1,7 +1,6 @@
 import itertools
 import json
 import math
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import PIL.Image
 import pytest
 
 from dfm_flax.compression import train as compress
+from dfm_flax.compression.run import CompressionRun
 from dfm_flax.config import load_config, override
 from dfm_flax.models.machine import make_machine
 from dfm_flax.training.feed import PixelFeed
@@ -137,7 +137,8 @@ def test_the_best_config_learns_a_photo(tiny, tmp_path):
 def test_training_has_the_precision_of_the_config(tiny, precisions, precision):
     made = config(tiny, f"training.precision={precision}")
     machine = make_machine(made.model.machine, 3)
-    run = SimpleNamespace(config=made, machine=machine, jobs=[None])
+    run = object.__new__(CompressionRun)  # one that opens no images
+    run.config, run.machine, run.jobs = made, machine, [None]
     step, numbers = compress._step_of_all([run])
     state = initial_states(machine, make_optimizer(made.optimizer, 60), [0])
     feed = PixelFeed.stack([np.zeros((4, 4, 3), np.float32)], 6, "uniform")
