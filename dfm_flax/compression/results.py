@@ -4,7 +4,6 @@ import math
 import statistics
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -16,6 +15,7 @@ from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import distortion, percent_of_raw_size
 from dfm_flax.models.rendering import render
 from dfm_flax.runs import Run
+from dfm_flax.training.state import num_parameters
 
 
 def measure(
@@ -42,7 +42,7 @@ def measure(
     picture = render(machine, params, height, width)
     picture = np.rint(picture * job.image.levels) / job.image.levels
     write_image(run.folder / "reconstructions" / f"{job.name}.png", picture, job.image.levels)
-    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    weights = num_parameters(params)
     percent = percent_of_raw_size(weights, height, width, channels)
     metrics = distortion(original, picture)
     title = f"{job.name}: {weights} weights ({percent:.2f}% of raw size), {metrics['psnr']:.2f} dB"

@@ -99,7 +99,7 @@ class CompressionRun:
     def observe(self, progress: Progress, part: slice) -> None:
         """Lets the observers look, if they are due, at the part of all machines that is its own."""
         if self._observers.due(progress.step):
-            state = first_replica(progress.state).machines(part)
+            state = first_replica(progress.state.replace(opt_state=())).machines(part)
             seen = self._observers(MachinesSnapshot(self.machine, self.jobs, state))
             write_observation(self._tensorboard, progress.step, seen)
 

@@ -25,7 +25,7 @@ from dfm_flax.training.losses import Metrics, make_loss
 from dfm_flax.training.optimizers import make_optimizer
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
-from dfm_flax.training.state import TrainState, initial_states
+from dfm_flax.training.state import TrainState, initial_states, num_parameters
 from dfm_flax.training.step import (
     Step,
     at_precision,
@@ -84,7 +84,7 @@ def train_side_by_side(
     images = [job.image.pixels for run in runs for job in run.jobs]
     feed = PixelFeed.stack(images, training.batch_size, training.sampling)
     alone, writes = len(runs) == 1, cluster.is_writer()
-    weights = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // parts[-1].stop
+    weights = num_parameters(state.params) // parts[-1].stop
     where = runs[0].folder if alone else runs[0].folder.parent
     log.info("%s: %d machine(s) of %d weights", where, parts[-1].stop, weights)
     log.info("Fourier series by %s", evaluation())

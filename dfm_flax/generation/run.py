@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
@@ -24,7 +23,7 @@ from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress
 from dfm_flax.training.observer import Observers, write_observation
 from dfm_flax.training.performance import OPERATIONS, performance
-from dfm_flax.training.state import TrainState
+from dfm_flax.training.state import TrainState, num_parameters
 from dfm_flax.training.step import first_replica
 
 Images = UInt8[np.ndarray, "images height width channels"]
@@ -58,6 +57,7 @@ class GenerationRun:
         self.shape = ImageShape(*self.images.shape[1:])
         self.model = make_generator(config, self.shape)
         self._learning_rates = make_learning_rates(config)
+        self._table_optimizer = make_table_optimizer(config)
         self._observers = Observers(OBSERVERS, config) if cluster.is_writer() else None
 
     @contextlib.contextmanager
@@ -76,6 +76,7 @@ class GenerationRun:
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
                 self._writer, self._tensorboard = writers
+                self._num_products = self.model.num_products(num_parameters(params), self.shape)
                 describe(self._tensorboard, self.config, params)
                 yield
 
@@ -96,13 +97,13 @@ class GenerationRun:
             "minutes_left": (training.num_steps - step) / progress.steps_per_second / 60,
         }
         self._writer.write_scalars(step, scalars)
-        weights = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(progress.state.params))
-        products = training.batch_size * self.model.num_products(weights, self.shape)
+        products = training.batch_size * self._num_products
         self._tensorboard.write_scalars(
             step, performance(progress, training.batch_size, OPERATIONS * products)
         )
         if self._observers is not None and self._observers.due(step):
-            snapshot = self.snapshot(first_replica(progress.state))
+            # Without the optimizer's state, which is the larger part, and not looked at.
+            snapshot = self.snapshot(first_replica(progress.state.replace(opt_state=())))
             write_observation(self._tensorboard, step, self._observers(snapshot))
         return {"loss": f"{metrics['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
 
@@ -120,7 +121,7 @@ class GenerationRun:
         steps = int(state.step)
         result = {
             "name": self.config.model.name,
-            "weights": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+            "weights": num_parameters(state.params),
             "steps": steps,
             "epochs": steps * self.config.training.batch_size / len(self.images),
             "mse": mse,
@@ -131,9 +132,9 @@ class GenerationRun:
 
     def snapshot(self, state: TrainState) -> GeneratorSnapshot:
         """The generator of a state, one replica."""
-        table, optimizer = None, make_table_optimizer(self.config)
-        if optimizer is not None:
-            table = optimizer.latents(state.table, state.step, len(self.images))
+        table = None
+        if self._table_optimizer is not None:
+            table = self._table_optimizer.latents(state.table, state.step, len(self.images))
         return GeneratorSnapshot(self.model, state.averaged_params, self.images, table)
 
 

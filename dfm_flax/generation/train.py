@@ -21,7 +21,7 @@ from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import MakeLoss, make_loss
 from dfm_flax.training.optimizers import make_grouped_optimizer
 from dfm_flax.training.profiling import Profile
-from dfm_flax.training.state import TrainState
+from dfm_flax.training.state import TrainState, num_parameters
 from dfm_flax.training.step import Step, at_precision, check_divides, make_step
 from dfm_flax.training.table import LatentTable, check_memory
 
@@ -55,7 +55,7 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     step = make_generation_step(run.model, config)
     state, order = initial_state(run.model, config, run.shape, len(run.images))
     feed = ImageFeed(run.images, order, training.batch_size, latent_size)
-    weights = {name: _num_weights(state.params[name]) for name in state.params}
+    weights = {name: num_parameters(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, len(run.images), run.shape, weights)
     log.info("Fourier series by %s", evaluation())
     if not cluster.is_writer():
@@ -77,10 +77,6 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
         )
         log.info("trained for %.0f s", time.perf_counter() - begin)
         return [run.measure(state)]
-
-
-def _num_weights(params: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def make_generation_step(model: Generator, config: ConfigDict) -> Step:

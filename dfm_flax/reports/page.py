@@ -21,8 +21,6 @@ from dfm_flax.metrics.rate_distortion import (
     rate_at,
 )
 
-_CROP = (256, 384)  # height and width of what is shown, at most
-
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: right }

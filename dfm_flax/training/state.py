@@ -108,3 +108,8 @@ def _create_all(
         return TrainState.create(step_rng, params, optimizer)
 
     return jax.vmap(create, out_axes=TrainState.of_machines())(seeds)
+
+
+def num_parameters(params: Any) -> int:
+    """How many numbers the parameters of a model, or of many at once, are."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
