@@ -1,0 +1,148 @@
+"""The two small Fourier machines of an image: what draws its pixels, and what predicts its grids.
+
+Both are two additive layers beside a linear branch.
+
+Synthesis, of the values v [L] of the grids' series at a pixel, with F = 2:
+
+    color = bias + linear v + last(first(scales v)),    then the 3x3 filter is added
+
+Context, of the K neighbors n of a latent that come before it, with F = 1:
+
+    (mean, log2 scale) = levels[grid] + linear n + last(first(scales n))
+
+of the Laplace distribution that the latent is coded under. Layers take arguments in periods;
+`scales` are the periods that a unit spans.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from dfm_flax.codec.pyramid.filter import filtered
+from dfm_flax.fourier import Additive
+from dfm_flax.typing import AnyArray
+
+# Of a latent, (rows, columns) to its neighbors in its grid.
+NEIGHBORS = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2))
+
+_SYNTHESIS = Additive(2)
+_CONTEXT = Additive(1)
+
+Weights = dict[str, Any]  # arrays by the names of `Network.shapes`
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that share a step size: rows of one of the arrays."""
+
+    name: str
+    rows: Int[np.ndarray, "rows"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The structure of both machines.
+
+    Attributes:
+      channels: of the image.
+      grids: of the pyramid.
+      features: between the layers of the synthesis.
+      context_features: between the layers of the context.
+    """
+
+    channels: int
+    grids: int
+    features: int = 12
+    context_features: int = 8
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each array of weights."""
+        neighbors = len(NEIGHBORS)
+        return {
+            "scales": (self.grids,),
+            "first": (_SYNTHESIS.num_rows(self.grids), self.features),
+            "last": (_SYNTHESIS.num_rows(self.features) - 1, self.channels),
+            "linear": (self.grids, self.channels),
+            "bias": (self.channels,),
+            "filter": (self.channels, 3, 3, self.channels),
+            "context_scales": (neighbors,),
+            "context_first": (_CONTEXT.num_rows(neighbors), self.context_features),
+            "context_last": (_CONTEXT.num_rows(self.context_features) - 1, 2),
+            "context_linear": (neighbors, 2),
+            "context_levels": (self.grids, 2),
+        }
+
+    @property
+    def num_weights(self) -> int:
+        return sum(map(math.prod, self.shapes.values()))
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups in the order of a file; those of a layer are its frequencies."""
+        frequencies = {
+            "first": _SYNTHESIS.groups(self.grids),
+            "last": _SYNTHESIS.groups(self.features)[1:],
+            "context_first": _CONTEXT.groups(len(NEIGHBORS)),
+            "context_last": _CONTEXT.groups(self.context_features)[1:],
+        }
+        return [
+            Group(name, np.flatnonzero(of_rows == frequency))
+            for name, shape in self.shapes.items()
+            for of_rows in [frequencies.get(name, np.zeros(shape[0], int))]
+            for frequency in np.unique(of_rows)
+        ]
+
+    def draw(
+        self, weights: Weights, values: Float[AnyArray, "grids height width"]
+    ) -> Float[jax.Array, "channels height width"]:
+        """The picture in [0, 1] before the filter, from the series' values."""
+        _, height, width = values.shape
+        at = values.reshape(self.grids, -1).T
+        hidden = _SYNTHESIS(at * weights["scales"], weights["first"])
+        colors = _SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"]))
+        colors = colors + at @ weights["linear"]
+        return colors.T.reshape(self.channels, height, width)
+
+    def sharpen(
+        self, weights: Weights, picture: Float[AnyArray, "channels height width"]
+    ) -> Float[jax.Array, "channels height width"]:
+        """The picture with the filter's part added."""
+        return picture + filtered(picture, weights["filter"])
+
+    def predict(
+        self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]
+    ) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "latents"]]:
+        """Mean and log2 of the scale of each latent's distribution, grid after grid."""
+        neighbors = jax.lax.optimization_barrier(
+            jnp.concatenate([_neighbors(grid) for grid in grids], axis=1)
+        )
+        at = neighbors.T
+        hidden = _CONTEXT(at * weights["context_scales"], weights["context_first"])
+        out = _CONTEXT(hidden, _with_constant(weights["context_last"], jnp.zeros(2)))
+        sizes = np.array([math.prod(grid.shape) for grid in grids])
+        levels = jnp.repeat(
+            weights["context_levels"], sizes, axis=0, total_repeat_length=int(sizes.sum())
+        )
+        mean, log_scale = (out + at @ weights["context_linear"] + levels).T
+        return mean, log_scale
+
+
+def _with_constant(
+    coefficients: Float[AnyArray, "rows n"], constant: Float[AnyArray, "n"]
+) -> Float[jax.Array, "rows+1 n"]:
+    return jnp.concatenate([constant[None], coefficients])
+
+
+def _neighbors(grid: Float[AnyArray, "height width"]) -> Float[jax.Array, "neighbors latents"]:
+    """The neighbors of each latent of a grid; 0 beyond its edges."""
+    height, width = grid.shape
+    padded = jnp.pad(grid, ((2, 0), (2, 2)))
+    return jnp.stack(
+        [padded[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width].ravel() for dy, dx in NEIGHBORS]
+    )

@@ -1,0 +1,320 @@
+"""Training of a machine over a pyramid of grids, for one image.
+
+It minimizes D + lambda R: D the mean squared error of colors in [0, 1], R the bits per pixel of
+the grids under the distributions that the context machine predicts. The grids' numbers are first
+softly rounded, under noise (Kim et al., "C3: High-performance and low-complexity neural
+compression from a single image or video", 2023); in the last part they are rounded, and the
+machines alone go on.
+
+For a wanted rate or quality, lambda is steered: now and then the grids are really rounded, and
+log lambda moves by what rate or distortion is off. After `_STEERED` of the steps it is fixed.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
+
+from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
+from dfm_flax.codec.pyramid.network import Network, Weights
+from dfm_flax.codec.pyramid.rate import laplace_bits, soft_round
+from dfm_flax.data.images import Image
+from dfm_flax.training.checkpoints import Checkpoints
+from dfm_flax.training.loop import Progress, Schedule
+from dfm_flax.training.loop import train as train_loop
+from dfm_flax.training.losses import Loss, Metrics, Scalar
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import make_step
+from dfm_flax.typing import AnyArray, Count
+
+log = logging.getLogger(__name__)
+
+Grids = tuple[Float[AnyArray, "_height _width"], ...]
+
+_LOG_EVERY, _CHECKPOINT_EVERY = 50, 500
+_CHECKPOINT_VERSION = 1
+
+_ROUNDED = 0.1  # the last part of training, in which the grids are rounded
+_TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
+_NOISES = 0.22, 0.15  # standard deviation
+
+_WEIGHTS_RATE = 0.01  # learning rate of the machines
+_ROUNDED_WEIGHTS_RATE = 0.003
+_WARMUP = 50  # steps
+_GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
+_CLIP = 0.1  # norm of the machines' gradient
+
+_STEERED = 0.75  # of the steps under noise
+_STEER_EVERY = 20  # steps
+_STEER = 0.5  # change of log lambda for a rate that is off by a factor of e
+_MAX_STEER = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What lambda is steered for: one of these, or neither.
+
+    Attributes:
+      bits: of the grids of the whole image.
+      mse: of colors in [0, 1].
+    """
+
+    bits: float | None = None
+    mse: float | None = None
+
+
+@flax.struct.dataclass
+class Batch:
+    """The image and the noise of one step.
+
+    Attributes:
+      colors: [C, H, W] in [0, 1].
+      matrices: of all pixels.
+      key: of the noise, one a device.
+      step: steps done.
+    """
+
+    colors: Float[AnyArray, "channels height width"]
+    matrices: Matrices
+    key: UInt32[AnyArray, "own 2"]
+    step: Int32[AnyArray, "own"]
+
+
+@flax.struct.dataclass
+class ImageFeed:
+    """The whole image at every step, with other noise on each device."""
+
+    colors: Float[AnyArray, "channels height width"]
+    matrices: Matrices
+
+    def draw(
+        self, rng: PRNGKeyArray, step: Count
+    ) -> tuple[UInt32[jax.Array, "devices 2"], Int32[jax.Array, "devices"]]:
+        """A key a device, and the step."""
+        keys = jax.random.split(rng, jax.device_count())
+        return keys, jnp.full(len(keys), step, jnp.int32)
+
+    def at(self, drawn: tuple[UInt32[AnyArray, "own 2"], Int32[AnyArray, "own"]]) -> Batch:
+        """The image, and that key."""
+        return Batch(self.colors, self.matrices, *drawn)
+
+
+@flax.struct.dataclass
+class Trained:
+    """What training leaves.
+
+    Attributes:
+      weights: of the network.
+      grids: rounded.
+      trade_off: lambda.
+    """
+
+    weights: Weights
+    grids: Grids
+    trade_off: float
+
+
+def rate_distortion_loss(
+    network: Network, gain: float, num_steps: int, target: Target, rounded: bool = False
+) -> Loss:
+    """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`."""
+
+    def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
+        values = gain * values_at(grids, batch.matrices)
+        barrier = jax.lax.optimization_barrier
+        picture = network.sharpen(weights, barrier(network.draw(weights, barrier(values))))
+        latents = jnp.concatenate([grid.ravel() for grid in grids])
+        bits = laplace_bits(latents, *barrier(network.predict(weights, grids)))
+        return jnp.mean((picture - batch.colors) ** 2), bits.sum()
+
+    def off(params: Any, batch: Batch) -> Scalar:
+        """How much too large log R or log D is, of rounded grids; 0 on most steps."""
+        if target == Target():
+            return jnp.zeros(())
+
+        def measured() -> Scalar:
+            mse, bits = of(params["weights"], _rounded(params["grids"]), batch)
+            if target.bits is not None:
+                return jnp.log(bits / target.bits)
+            assert target.mse is not None
+            return jnp.log(target.mse / mse)
+
+        due = (batch.step[0] % _STEER_EVERY == _STEER_EVERY - 1) & (
+            batch.step[0] < _STEERED * num_steps
+        )
+        return jax.lax.cond(due, measured, lambda: jnp.zeros(()))
+
+    def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
+        del rng  # the same on all devices
+        progress = batch.step[0] / num_steps
+        if rounded:
+            grids = jax.lax.stop_gradient(_rounded(params["grids"]))
+        else:
+            grids = _noisy(params["grids"], batch.key[0], progress)
+        mse, bits = of(params["weights"], grids, batch)
+        pixels = batch.colors.shape[1] * batch.colors.shape[2]
+        trade_off = jnp.exp(jax.lax.stop_gradient(params["log_lambda"]))
+        value = mse + trade_off * bits / pixels
+        if not rounded:
+            steer = jnp.clip(jax.lax.stop_gradient(off(params, batch)), -1.0, 1.0)
+            # Adds nothing; its gradient is what log lambda moves against.
+            value -= steer * (params["log_lambda"] - jax.lax.stop_gradient(params["log_lambda"]))
+        return value, {"mse": mse, "bpp": bits / pixels, "lambda": trade_off}
+
+    return loss
+
+
+def train(
+    image: Image,
+    network: Network,
+    pyramid: Pyramid,
+    start: Weights,
+    gain: float,
+    trade_off: float,
+    target: Target,
+    num_steps: int,
+    folder: Path,
+    seed: int = 0,
+) -> Trained:
+    """Trains, or goes on with the same call that was interrupted.
+
+    Args:
+      start: weights to begin with.
+      gain: what a unit of the grids stands for.
+      trade_off: lambda at the start.
+      num_steps: in all.
+      folder: for checkpoints.
+    """
+    colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
+    feed = ImageFeed(colors, pyramid.at_pixels())
+    params = {
+        "weights": {name: np.array(array, np.float32) for name, array in start.items()},
+        "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
+        "log_lambda": np.float32(math.log(trade_off)),
+    }
+    under_noise = num_steps - round(_ROUNDED * num_steps)
+    parts = [("noisy", under_noise, _noisy_optimizer(pyramid, under_noise), False)]
+    if under_noise < num_steps:
+        parts.append(("rounded", num_steps, _rounded_optimizer(under_noise, num_steps), True))
+    key = np.asarray(jax.random.PRNGKey(seed))
+    folder = folder / _identity(image, network, pyramid, start, gain, trade_off, target, num_steps, seed)
+    step = 0
+    for part, last_step, optimizer, rounded in parts:
+        loss = rate_distortion_loss(network, gain, under_noise, target, rounded)
+        state = TrainState.create(key, params, optimizer).replace(step=np.int32(step))
+        state = jax.tree.map(np.asarray, state)
+        schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
+        with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
+            state, _ = train_loop(
+                make_step(loss, optimizer),
+                state,
+                feed,
+                schedule,
+                checkpoints,
+                names=[image.name],
+                on_log=_shown,
+            )
+        params, step = state.params, int(state.step)
+    grids = tuple(np.rint(np.asarray(grid)) for grid in params["grids"])
+    return Trained(params["weights"], grids, float(np.exp(params["log_lambda"])))
+
+
+def _shown(progress: Progress) -> dict[str, str]:
+    metrics = progress.metrics
+    return {
+        "psnr": f"{-10 * math.log10(float(metrics['mse'])):.2f} dB",
+        "bpp": f"{float(metrics['bpp']):.3f}",
+    }
+
+
+def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: Scalar) -> Grids:
+    temperature, noise = (
+        first + (last - first) * progress for first, last in (_TEMPERATURES, _NOISES)
+    )
+    keys = jax.random.split(key, len(grids))
+    return jax.lax.optimization_barrier(
+        tuple(
+            soft_round(
+                soft_round(grid, temperature) + noise * jax.random.normal(key, grid.shape),
+                temperature,
+            )
+            for grid, key in zip(grids, keys, strict=True)
+        )
+    )
+
+
+def _rounded(grids: Grids) -> Grids:
+    return jax.lax.optimization_barrier(tuple(jnp.round(grid) for grid in grids))
+
+
+def _noisy_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransformation:
+    def schedule(rate: float, warmup: int) -> optax.Schedule:
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(num_steps, warmup + 1))
+
+    def adam(rate: float, warmup: int) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.scale_by_adam(0.9, 0.99),
+            optax.scale_by_learning_rate(schedule(rate, warmup)),
+        )
+
+    grids = {
+        f"grid {exponent}": adam(min(_MAX_GRID_RATE, _GRID_RATE * 2.0 ** (exponent - 2)), 0)
+        for exponent in pyramid.exponents
+    }
+    return optax.multi_transform(
+        {
+            "weights": optax.chain(
+                optax.clip_by_global_norm(_CLIP),
+                adam(_WEIGHTS_RATE, min(_WARMUP, num_steps // 10)),
+            ),
+            "log_lambda": optax.chain(optax.scale(-_STEER), optax.clip(_MAX_STEER)),
+            **grids,
+        },
+        _labels(pyramid.exponents),
+    )
+
+
+def _rounded_optimizer(first_step: int, last_step: int) -> optax.GradientTransformation:
+    rate = optax.cosine_decay_schedule(_ROUNDED_WEIGHTS_RATE, last_step - first_step)
+    return optax.multi_transform(
+        {
+            "weights": optax.chain(
+                optax.clip_by_global_norm(_CLIP),
+                optax.scale_by_adam(0.9, 0.99),
+                optax.scale_by_learning_rate(rate),
+            ),
+            "fixed": optax.set_to_zero(),
+        },
+        {"weights": "weights", "grids": "fixed", "log_lambda": "fixed"},
+    )
+
+
+def _labels(exponents: range) -> dict[str, Any]:
+    return {
+        "weights": "weights",
+        "grids": tuple(f"grid {exponent}" for exponent in exponents),
+        "log_lambda": "log_lambda",
+    }
+
+
+def _identity(image: Image, *settings: Any) -> str:
+    # What checkpoints hold has changed with this number: older ones are left alone.
+    sha = hashlib.sha256(f"{_CHECKPOINT_VERSION}{image.pixels.shape}".encode())
+    sha.update(image.pixels.tobytes())
+    for setting in settings:
+        if isinstance(setting, dict):
+            for name, array in setting.items():
+                sha.update(name.encode() + np.asarray(array).tobytes())
+        else:
+            sha.update(repr(setting).encode())
+    return sha.hexdigest()[:16]
