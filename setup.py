@@ -1,4 +1,4 @@
-"""Compiles the CPU kernels of dfm_flax.fourier and names the packages; pyproject.toml has the rest.
+"""Compiles the CPU kernels of series and of grids and names the packages; pyproject.toml has the rest.
 
 The kernels are optional: where there is no C++ compiler, the package works without them, slower.
 The configs of the top-level folder are dfm_flax/configs/ in an installed package.
@@ -38,6 +38,14 @@ setup(
             ],
             language="c++",
             optional=True,
-        )
+        ),
+        Extension(
+            "dfm_flax.codec._grids",
+            sources=["dfm_flax/codec/kernels/grids.cc"],
+            depends=glob("dfm_flax/codec/kernels/*.h"),
+            extra_compile_args=["-std=c++17", "-O3"],
+            language="c++",
+            optional=True,
+        ),
     ],
 )
