@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from dfm_flax.baselines.codecs import Coded, codecs
 from dfm_flax.codec import container
-from dfm_flax.codec.rounding import decoded
 from dfm_flax.data.image_files import image_name
 from dfm_flax.data.images import SAMPLE_PREFIX, Image, read_image
 from dfm_flax.errors import DfmError, UsageError, one_line
@@ -146,7 +145,7 @@ def _ours(image: Image, files: Sequence[Path], folders: Sequence[Path]) -> list[
         raise UsageError(f"no {image.name}{container.SUFFIX} in {searched}")
     coded = []
     for file in files:
-        decoded_image = decoded(container.read(file))
+        decoded_image = container.read(file).decoded()
         if decoded_image.shape != image.pixels.shape:
             raise UsageError(f"{file} is of another size than image {image.name}")
         coded.append(Coded(file.stat().st_size, decoded_image))

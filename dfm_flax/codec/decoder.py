@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from dfm_flax.codec import container
-from dfm_flax.codec.quantized import QuantizedImage
+from dfm_flax.codec.coded_image import CodedImage
 from dfm_flax.data.images import write_image
 from dfm_flax.data.memory import check_fits
-from dfm_flax.models.rendering import Region, render
+from dfm_flax.models.rendering import Region
 
 
 def decompress(
@@ -29,7 +29,7 @@ def decompress(
 
 
 def draw(
-    image: QuantizedImage, scale: float = 1.0, region: Region | None = None, source: str = "data"
+    image: CodedImage, scale: float = 1.0, region: Region | None = None, source: str = "data"
 ) -> Float32[np.ndarray, "height width channels"]:
     """The picture in [0, 1] of an image, not rounded to its levels.
 
@@ -44,5 +44,5 @@ def draw(
     height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
     pixels = region[2] * region[3] if region else height * width
     # 4 bytes a sample while it is drawn, up to 2 as an integer, and as much being encoded.
-    check_fits(8 * pixels * image.machine.channels, f"{source}: an image of {pixels:,} pixels")
-    return render(image.machine, image.params, height, width, region)
+    check_fits(8 * pixels * image.channels, f"{source}: an image of {pixels:,} pixels")
+    return image.render(height, width, region)

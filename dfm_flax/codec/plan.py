@@ -6,7 +6,7 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from dfm_flax.codec.container import MAX_HIDDEN
+from dfm_flax.codec.machine_body import MAX_HIDDEN
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import num_weights
 

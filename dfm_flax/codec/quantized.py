@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Integer, UInt8
+from jaxtyping import Float32, Int32, Integer, UInt8
 
+from dfm_flax.codec.coded_image import CodedImage
 from dfm_flax.codec.groups import row_groups
 from dfm_flax.codec.powers import step_size
 from dfm_flax.fourier import FourierMachine
+from dfm_flax.models.rendering import Region, render
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedImage:
+class QuantizedImage(CodedImage):
     """An image as a function of position, with quantized weights.
 
     Attributes:
@@ -31,6 +33,19 @@ class QuantizedImage:
     machine: FourierMachine
     step_codes: UInt8[np.ndarray, "groups"]
     integers: list[Int32[np.ndarray, "_rows _features"]]
+
+    @property
+    def channels(self) -> int:
+        return self.machine.channels
+
+    @property
+    def num_weights(self) -> int:
+        return sum(layer.size for layer in self.integers)
+
+    def render(
+        self, height: int, width: int, region: Region | None = None
+    ) -> Float32[np.ndarray, "rows columns channels"]:
+        return render(self.machine, self.params, height, width, region)
 
     @property
     def params(self) -> dict[str, Any]:

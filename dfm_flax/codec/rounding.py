@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
 from dfm_flax.codec.budget import step_sizes
 from dfm_flax.codec.container import file_size
@@ -16,7 +16,6 @@ from dfm_flax.data.images import Image
 from dfm_flax.errors import DfmError
 from dfm_flax.fourier import FourierMachine
 from dfm_flax.metrics.distortion import psnr
-from dfm_flax.models.rendering import render
 
 # Codes that all steps together may be moved by: three octaves finer leave no trace of rounding,
 # eight octaves coarser nothing but it.
@@ -62,7 +61,7 @@ class Rounding:
         return self._last(_FINEST, _COARSEST, lambda coded: self.psnr(coded) >= quality)
 
     def psnr(self, coded: QuantizedImage) -> float:
-        return psnr(self._image.pixels, decoded(coded))
+        return psnr(self._image.pixels, coded.decoded())
 
     def _last(
         self, first: float, last: float, good: Callable[[QuantizedImage], bool]
@@ -89,8 +88,3 @@ def _largest(machine: FourierMachine, params: Any) -> Float64[np.ndarray, "group
         np.maximum.at(largest, rows, np.abs(weights).max(axis=1))
     return largest
 
-
-def decoded(coded: QuantizedImage) -> Float[np.ndarray, "height width channels"]:
-    """The image in [0, 1], with the levels that it is written with."""
-    picture = render(coded.machine, coded.params, coded.height, coded.width)
-    return np.rint(picture * coded.levels) / coded.levels

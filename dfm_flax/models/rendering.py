@@ -34,16 +34,8 @@ def render(
     Raises:
       UsageError: the size is more pixels than 32 bits count, or the region is not in the image.
     """
-    left, top, columns, rows = region or (0, 0, width, height)
-    if min(left, top) < 0 or min(columns, rows) < 1:
-        raise UsageError(f"region {region}: sizes are at least 1, and corners at least 0")
-    if left + columns > width or top + rows > height:
-        raise UsageError(
-            f"region {columns}x{rows} at {left},{top} is not within the {width}x{height} pixels"
-        )
+    left, top, columns, rows = check_region(height, width, region)
     count = rows * columns
-    if count + _TILE >= 2**31 or max(height, width) >= 2**31:
-        raise UsageError(f"{columns} x {rows} are too many pixels: fewer than 2**31 can be drawn")
     grid = np.array([left, top, columns, width, height], np.int32)
     shape = jax.eval_shape(functools.partial(_tile, model), params, 0, grid).shape
     image = np.empty((count, shape[-1]), np.float32)
@@ -55,6 +47,24 @@ def render(
             np.clip((tile + 1) / 2, 0, 1, out=image[first : first + len(tile)])
             bar.update(len(tile))
     return image.reshape(rows, columns, -1)
+
+
+def check_region(height: int, width: int, region: Region | None) -> Region:
+    """The region of a picture to draw: all of it for None.
+
+    Raises:
+      UsageError: it is not in the picture, or has more pixels than 32 bits count.
+    """
+    left, top, columns, rows = region or (0, 0, width, height)
+    if min(left, top) < 0 or min(columns, rows) < 1:
+        raise UsageError(f"region {region}: sizes are at least 1, and corners at least 0")
+    if left + columns > width or top + rows > height:
+        raise UsageError(
+            f"region {columns}x{rows} at {left},{top} is not within the {width}x{height} pixels"
+        )
+    if rows * columns + _TILE >= 2**31 or max(height, width) >= 2**31:
+        raise UsageError(f"{columns} x {rows} are too many pixels: fewer than 2**31 can be drawn")
+    return left, top, columns, rows
 
 
 @functools.partial(jax.jit, static_argnums=0)

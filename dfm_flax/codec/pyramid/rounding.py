@@ -1,0 +1,98 @@
+"""The last words on a trained pyramid: step sizes of its weights, and the file that they make."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from dfm_flax.codec import entropy
+from dfm_flax.codec import grids as coding
+from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
+from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
+from dfm_flax.codec.pyramid.network import Network, Weights
+from dfm_flax.codec.pyramid.training import Trained
+from dfm_flax.codec.pyramid.weights import MAX_STEP_CODE, CodedWeights
+from dfm_flax.data.images import Image
+from dfm_flax.typing import AnyArray
+
+_FIRST_CODE = 8
+_SWEEPS = 2
+
+
+class Rounding:
+    """Chooses the step size of each group so that D + lambda R of the file is least.
+
+    Groups are taken one after the other, each to the next finer or coarser step as long as that
+    is better.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        network: Network,
+        pyramid: Pyramid,
+        gain_code: int,
+        trained: Trained,
+    ):
+        self._image, self._network, self._pyramid = image, network, pyramid
+        self._gain_code, self._trained = gain_code, trained
+        self._grids = [np.asarray(grid, np.int32) for grid in trained.grids]
+        gain = gain_of(gain_code)
+        self._numbers = tuple(jnp.asarray(gain * grid, jnp.float32) for grid in self._grids)
+        self._colors = jnp.asarray(image.pixels.transpose(2, 0, 1), jnp.float32)
+        self._matrices = jax.device_put(pyramid.at_pixels())
+
+    def best(self) -> PyramidImage:
+        """The image of the step sizes that are found."""
+        codes = np.full(len(self._network.groups), _FIRST_CODE, np.uint8)
+        least = self._cost(codes)
+        for _ in range(_SWEEPS):
+            before = least
+            for group in range(len(codes)):
+                for change in (-1, 1):
+                    while 0 <= codes[group] + change <= MAX_STEP_CODE:
+                        trial = codes.copy()
+                        trial[group] += change
+                        cost = self._cost(trial)
+                        if cost >= least:
+                            break
+                        codes, least = trial, cost
+            if least == before:
+                break
+        return PyramidImage(
+            self._image.levels, self._pyramid, self._gain_code, self._at(codes), self._grids
+        )
+
+    def _at(self, codes: UInt8[np.ndarray, "groups"]) -> CodedWeights:
+        return CodedWeights.rounded(
+            self._trained.weights, self._network, self._pyramid.first, codes
+        )
+
+    def _cost(self, codes: UInt8[np.ndarray, "groups"]) -> float:
+        weights = self._at(codes)
+        _, _, words = entropy.encode(weights.integers)
+        try:
+            lengths = coding.lengths(self._grids, weights.context_model)
+        except ValueError:  # a weight is too large
+            return math.inf
+        bits = 32 * len(words) + sum(float(length.sum()) for length in lengths)
+        error = _error(
+            self._network, weights.floats, self._numbers, self._matrices, self._colors
+        )
+        pixels = self._pyramid.height * self._pyramid.width
+        return float(error) + self._trained.trade_off * bits / pixels
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _error(
+    network: Network,
+    weights: Weights,
+    numbers: tuple[Float[AnyArray, "_height _width"], ...],
+    matrices: Matrices,
+    colors: Float[AnyArray, "channels height width"],
+) -> Float[jax.Array, ""]:
+    picture = network.sharpen(weights, network.draw(weights, values_at(numbers, matrices)))
+    return jnp.mean((jnp.clip(picture, 0, 1) - colors) ** 2)

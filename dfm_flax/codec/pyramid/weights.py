@@ -1,0 +1,91 @@
+"""The weights of both machines in whole numbers: what they add to the start that all share."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int32, Integer, UInt8
+
+from dfm_flax.codec.context_model import FRACTION, ContextModel
+from dfm_flax.codec.pyramid.network import Network, Weights
+from dfm_flax.codec.pyramid.start import start_weights
+
+MAX_STEP_CODE = FRACTION  # step sizes are 2^0 to 2^-14
+
+
+@dataclass(frozen=True, eq=False)
+class CodedWeights:
+    """Weights of a network.
+
+    Attributes:
+      network: their structure.
+      first: exponent of the finest grid's cells, which says where its weights start.
+      step_codes: of the step size of each group, which is 2^-code.
+      integers: of each group, what its weights add to the start, in step sizes.
+    """
+
+    network: Network
+    first: int
+    step_codes: UInt8[np.ndarray, "groups"]
+    integers: list[Int32[np.ndarray, "..."]]
+
+    @classmethod
+    def rounded(
+        cls,
+        weights: Weights,
+        network: Network,
+        first: int,
+        step_codes: UInt8[np.ndarray, "groups"],
+    ) -> "CodedWeights":
+        """Weights to the nearest multiples of the step sizes from the start."""
+        start = start_weights(network, first)
+        integers = [
+            _to_steps(np.asarray(weights[group.name]), start[group.name], group.rows, code)
+            for group, code in zip(network.groups, step_codes, strict=True)
+        ]
+        return cls(network, first, step_codes, integers)
+
+    @functools.cached_property
+    def whole(self) -> dict[str, Int32[np.ndarray, "..."]]:
+        """The weights in units of 2^-14, by the names of `Network.shapes`.
+
+        Raises:
+          ValueError: one is too large.
+        """
+        start = start_weights(self.network, self.first)
+        weights = {name: array.astype(np.int64) for name, array in start.items()}
+        for group, code, integers in zip(
+            self.network.groups, self.step_codes, self.integers, strict=True
+        ):
+            weights[group.name][group.rows] += integers.astype(np.int64) << (FRACTION - int(code))
+        if any(np.abs(array).max() >= 2**31 for array in weights.values()):
+            raise ValueError("a weight is too large")
+        return {name: array.astype(np.int32) for name, array in weights.items()}
+
+    @property
+    def floats(self) -> dict[str, Float32[np.ndarray, "..."]]:
+        """The weights as `Network` takes them."""
+        return {
+            name: np.ldexp(array.astype(np.float32), -FRACTION)
+            for name, array in self.whole.items()
+        }
+
+    @property
+    def context_model(self) -> ContextModel:
+        """The context in whole numbers.
+
+        Raises:
+          ValueError: a weight is too large.
+        """
+        names = ("scales", "first", "last", "linear", "levels")
+        return ContextModel(*(self.whole[f"context_{name}"] for name in names))
+
+
+def _to_steps(
+    weights: Float32[np.ndarray, "..."],
+    start: Int32[np.ndarray, "..."],
+    rows: Integer[np.ndarray, "rows"],
+    code: int | np.uint8,
+) -> Int32[np.ndarray, "..."]:
+    from_start = weights[rows].astype(np.float64) - np.ldexp(start[rows].astype(float), -FRACTION)
+    return np.rint(np.ldexp(from_start, int(code))).astype(np.int32)
