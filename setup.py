@@ -1,4 +1,4 @@
-"""Compiles the CPU kernels of series and of grids and names the packages; pyproject.toml has the rest.
+"""Compiles the kernels of series and of grids, names the packages; pyproject.toml has the rest.
 
 The kernels are optional: where there is no C++ compiler, the package works without them, slower.
 The configs of the top-level folder are dfm_flax/configs/ in an installed package.

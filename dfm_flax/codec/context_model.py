@@ -44,22 +44,23 @@ class ContextModel:
     """The machine that says how likely each integer is; its weights in units of 2^-14.
 
     Attributes:
-      scales: periods that a unit of each neighbor spans.
-      first: of the first layer, to the features: a constant, the cosines of the neighbors, sines.
-      last: of the second layer, from the cosines and then the sines of the features to the mean
-        and the logarithm to base 2 of the scale b.
-      linear: from the neighbors to the same two.
-      levels: constants of each grid, the finest first.
+      scales: [C], periods that a unit of each neighbor spans.
+      first: [1 + 2C, H], the first layer's, to the features: a constant, the cosines of the
+        neighbors, their sines.
+      last: [2H, 2], the second layer's, from the cosines of the features and then their sines to
+        the mean and the logarithm to base 2 of the scale b.
+      linear: [C, 2], from the neighbors to the same two.
+      levels: [L, 2], constants of each grid, the finest first.
 
     Raises:
       ValueError: the shapes do not fit together, or exceed the limits, or a weight does.
     """
 
-    scales: Int32[np.ndarray, "neighbors"]
-    first: Int32[np.ndarray, "1+2*neighbors features"]
-    last: Int32[np.ndarray, "2*features 2"]
-    linear: Int32[np.ndarray, "neighbors 2"]
-    levels: Int32[np.ndarray, "levels 2"]
+    scales: Int32[np.ndarray, "_neighbors"]
+    first: Int32[np.ndarray, "_constant_cosines_and_sines _features"]
+    last: Int32[np.ndarray, "_cosines_and_sines _outputs"]
+    linear: Int32[np.ndarray, "_neighbors _outputs"]
+    levels: Int32[np.ndarray, "_levels _outputs"]
 
     def __post_init__(self) -> None:
         neighbors, features, levels = self.scales.size, len(self.last) // 2, len(self.levels)

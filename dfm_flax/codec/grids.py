@@ -15,11 +15,11 @@ event that has the frequency f, and all lower ones of its table F together, make
     scale = range >> 24;  low = low + scale * F;  range = scale * f
 
 where a carry out of 64 bits goes to the words already written; if then range < 2^32, low's upper
-32 bits are the next word, and both are shifted left by 32. In the end the upper 32 bits of
-low + 2^32 - 1 are the last word, but for one of 0 behind it if low + range has the same ones. These are
-the words of `stream.queue` of the package `constriction`. A decoder reads zeros after the last
-word, and refuses words of which it needs less: the last must have been read, and the words, as one
-number, lie less than 2^33 - 1 above low.
+32 bits are the next word, and both are shifted left by 32. In the end follow the upper 32 bits of
+low + 2^32 - 1, and a word of 0 if those of low + range are the same. These are the words of
+`stream.queue` of the package `constriction`. A decoder keeps two words more than have been shifted
+out, zeros after the last one. It refuses words if it has not come to the last one in the end, or
+if what it keeps lies 2^33 - 1 or more above low.
 
 Compiled code does this where there is some; NumPy and `constriction` do the same without.
 """
@@ -104,7 +104,9 @@ def decode(
 def lengths(
     grids: Sequence[Int32[np.ndarray, "_height _width"]], model: ContextModel
 ) -> list[Float64[np.ndarray, "_height _width"]]:
-    """The bits that each integer takes; `encode` takes up to 64 more than all together.
+    """The bits that each integer takes.
+
+    `encode` takes one or two words more than all together, and about 0.0002 bits a place.
 
     Raises:
       ValueError: see `encode`.

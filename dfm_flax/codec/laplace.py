@@ -29,7 +29,7 @@ import functools
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64, Integer
+from jaxtyping import Float64, Int32, Integer
 from numpy.typing import ArrayLike
 
 from dfm_flax.codec.powers import ONE, halved
@@ -88,7 +88,7 @@ def escape_bits(excess: int, order: int) -> list[int]:
 
 
 def lengths(
-    differences: Int64[np.ndarray, "*places"], rows: Integer[np.ndarray, "*places"]
+    differences: Integer[np.ndarray, "*places"], rows: Integer[np.ndarray, "*places"]
 ) -> Float64[np.ndarray, "*places"]:
     """Bits of differences from the whole mean, under the tables of the rows, with escapes."""
     symbols = np.clip(differences, -REACH, REACH) + REACH
