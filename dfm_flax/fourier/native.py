@@ -4,9 +4,7 @@ XLA calls the kernels on its own threads. They work tile by tile, so that the ba
 position never leaves the cache; docs/results/speed.md has the measurements.
 """
 
-import ctypes
 import functools
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
+from dfm_flax import native_library
 from dfm_flax.typing import AnyArray
 
 _TARGETS = [
@@ -33,12 +32,9 @@ NO_SUCH_DERIVATIVE = (
 @functools.cache
 def why_not() -> str:
     """Why the kernels cannot be used here; empty where they can."""
-    spec = importlib.util.find_spec("dfm_flax.fourier._kernels")
-    if spec is None or spec.origin is None:
-        return "they were not compiled: install a C++ compiler, then this package again"
-    library = ctypes.CDLL(spec.origin)
-    if not library.Supported():
-        return "this processor has no AVX2"
+    library, why_not = native_library.load("dfm_flax.fourier._kernels")
+    if library is None:
+        return why_not
     for name in _TARGETS:
         jax.ffi.register_ffi_target(
             _target(name), jax.ffi.pycapsule(getattr(library, name)), platform="cpu"

@@ -11,6 +11,7 @@
 
 #include "../../fourier/kernels/matmul.h"
 #include "../../fourier/kernels/parallel.h"
+#include "../../fourier/kernels/supported.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -183,15 +184,6 @@ ffi::Error FilterBackward(ffi::ThreadPool pool, Array picture, Array weights, Ar
 
 }  // namespace
 }  // namespace dfm
-
-// Whether this processor has the instructions that this file was compiled to.
-extern "C" int Supported() {
-#if defined(__AVX2__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return 1;
-#endif
-}
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(FilterForward, dfm::FilterForward,
                               ffi::Ffi::Bind()

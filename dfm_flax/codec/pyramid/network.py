@@ -23,7 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from dfm_flax.codec.pyramid import kernels
 from dfm_flax.codec.pyramid.filter import filtered
+from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.fourier import Additive
 from dfm_flax.typing import AnyArray
 
@@ -32,6 +34,8 @@ NEIGHBORS = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-
 
 _SYNTHESIS = Additive(2)
 _CONTEXT = Additive(1)
+_SYNTHESIS_ARRAYS = ("scales", "first", "last", "linear", "bias")
+_CONTEXT_ARRAYS = tuple(f"context_{name}" for name in ("scales", "first", "last", "linear", "levels"))
 
 Weights = dict[str, Any]  # arrays by the names of `Network.shapes`
 
@@ -103,17 +107,32 @@ class Network:
     ) -> Float[jax.Array, "channels height width"]:
         """The picture in [0, 1] before the filter, from the series' values."""
         _, height, width = values.shape
-        at = values.reshape(self.grids, -1).T
-        hidden = _SYNTHESIS(at * weights["scales"], weights["first"])
-        colors = _SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"]))
-        colors = colors + at @ weights["linear"]
-        return colors.T.reshape(self.channels, height, width)
+        at = values.reshape(self.grids, -1)
+        if kernels.chosen():
+            arrays = tuple(weights[name] for name in _SYNTHESIS_ARRAYS)
+            return kernels.synthesis(at, arrays).reshape(self.channels, height, width)
+        # Positions last, as the kernels of the series have them: turns cancel.
+        hidden = _SYNTHESIS((at * weights["scales"][:, None]).T, weights["first"])
+        colors = _SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"])).T
+        colors = colors + weights["linear"].T @ at
+        return colors.reshape(self.channels, height, width)
 
     def sharpen(
         self, weights: Weights, picture: Float[AnyArray, "channels height width"]
     ) -> Float[jax.Array, "channels height width"]:
         """The picture with the filter's part added."""
         return picture + filtered(picture, weights["filter"])
+
+    def bits(
+        self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]
+    ) -> Float[jax.Array, ""]:
+        """Bits of all numbers of the grids together."""
+        numbers = jnp.concatenate([grid.ravel() for grid in grids])
+        if kernels.chosen():
+            arrays = tuple(weights[name] for name in _CONTEXT_ARRAYS)
+            shapes = tuple(grid.shape for grid in grids)
+            return kernels.bits(numbers, arrays, shapes, NEIGHBORS)
+        return laplace_bits(numbers, *self.predict(weights, grids)).sum()
 
     def predict(
         self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]
@@ -122,14 +141,17 @@ class Network:
         neighbors = jax.lax.optimization_barrier(
             jnp.concatenate([_neighbors(grid) for grid in grids], axis=1)
         )
-        at = neighbors.T
-        hidden = _CONTEXT(at * weights["context_scales"], weights["context_first"])
-        out = _CONTEXT(hidden, _with_constant(weights["context_last"], jnp.zeros(2)))
-        sizes = np.array([math.prod(grid.shape) for grid in grids])
-        levels = jnp.repeat(
-            weights["context_levels"], sizes, axis=0, total_repeat_length=int(sizes.sum())
+        scaled = neighbors * weights["context_scales"][:, None]
+        hidden = _CONTEXT(scaled.T, weights["context_first"])
+        out = _CONTEXT(hidden, _with_constant(weights["context_last"], jnp.zeros(2))).T
+        levels = jnp.concatenate(
+            [
+                jnp.broadcast_to(level[:, None], (2, grid.size))
+                for level, grid in zip(weights["context_levels"], grids, strict=True)
+            ],
+            axis=1,
         )
-        mean, log_scale = (out + at @ weights["context_linear"] + levels).T
+        mean, log_scale = out + weights["context_linear"].T @ neighbors + levels
         return mean, log_scale
 
 

@@ -1,5 +1,7 @@
 """Bits of latents while a machine trains: Laplace distributions over whole numbers."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -7,8 +9,6 @@ from jaxtyping import Float
 from dfm_flax.typing import AnyArray
 
 LOG_SCALES = (-5.0, 5.0)  # log2 of the scales that there are tables for
-
-_LEAST = 2.0**-20  # probability
 
 
 def laplace_bits(
@@ -23,16 +23,13 @@ def laplace_bits(
     """
     rates = jnp.exp2(-jnp.clip(log_scales, *LOG_SCALES))
     distances = jnp.abs(values - means)
-    upper = _upper_tail(distances + 0.5, rates)
-    lower = _upper_tail(distances - 0.5, rates)
-    return -jnp.log2(jnp.maximum(lower - upper, _LEAST))
-
-
-def _upper_tail(
-    x: Float[AnyArray, "latents"], rates: Float[AnyArray, "latents"]
-) -> Float[jax.Array, "latents"]:
-    """The mass above x."""
-    return 0.5 + 0.5 * jnp.sign(x) * jnp.expm1(-jnp.abs(x) * rates)
+    near = distances - 0.5
+    # Beyond 1/2 both tails are on one side, and the mass is exp(-near rate) times a constant.
+    outside = near * rates / math.log(2) - jnp.log2(-jnp.expm1(-rates) / 2)
+    tails = jnp.exp(jnp.minimum(near, 0.0) * rates) + jnp.exp(-(distances + 0.5) * rates)
+    # Not 0 where it is not taken, or its gradient would be no number.
+    inside = -jnp.log2(jnp.where(near < 0, 1 - tails / 2, 1.0))
+    return jnp.where(near < 0, inside, outside)
 
 
 def soft_round(values: Float[AnyArray, "*shape"], temperature: float | Float[AnyArray, ""]) -> Float[

@@ -44,19 +44,26 @@ class Rounding:
         self._numbers = tuple(jnp.asarray(gain * grid, jnp.float32) for grid in self._grids)
         self._colors = jnp.asarray(image.pixels.transpose(2, 0, 1), jnp.float32)
         self._matrices = jax.device_put(pyramid.at_pixels())
+        self._lengths: dict[bytes, float] = {}
+        self._errors: dict[bytes, float] = {}
 
-    def best(self) -> PyramidImage:
-        """The image of the step sizes that are found."""
+    @property
+    def trade_off(self) -> float:
+        """Lambda that was trained for."""
+        return self._trained.trade_off
+
+    def best(self, worth: float = 1.0) -> PyramidImage:
+        """The image of the step sizes that are found, for `worth` times the lambda of training."""
         codes = np.full(len(self._network.groups), _FIRST_CODE, np.uint8)
-        least = self._cost(codes)
+        least = self._cost(codes, worth)
         for _ in range(_SWEEPS):
             before = least
             for group in range(len(codes)):
                 for change in (-1, 1):
-                    while 0 <= codes[group] + change <= MAX_STEP_CODE:
+                    while 0 <= int(codes[group]) + change <= MAX_STEP_CODE:
                         trial = codes.copy()
-                        trial[group] += change
-                        cost = self._cost(trial)
+                        trial[group] = int(codes[group]) + change
+                        cost = self._cost(trial, worth)
                         if cost >= least:
                             break
                         codes, least = trial, cost
@@ -71,19 +78,43 @@ class Rounding:
             self._trained.weights, self._network, self._pyramid.first, codes
         )
 
-    def _cost(self, codes: UInt8[np.ndarray, "groups"]) -> float:
+    def _cost(self, codes: UInt8[np.ndarray, "groups"], worth: float) -> float:
         weights = self._at(codes)
-        _, _, words = entropy.encode(weights.integers)
-        try:
-            lengths = coding.lengths(self._grids, weights.context_model)
-        except ValueError:  # a weight is too large
-            return math.inf
-        bits = 32 * len(words) + sum(float(length.sum()) for length in lengths)
-        error = _error(
-            self._network, weights.floats, self._numbers, self._matrices, self._colors
-        )
+        _, widths, words = entropy.encode(weights.integers)
+        del widths
+        bits = 32 * len(words) + self._length(weights)
         pixels = self._pyramid.height * self._pyramid.width
-        return float(error) + self._trained.trade_off * bits / pixels
+        if math.isinf(worth):
+            return bits
+        return self._error(weights) + worth * self.trade_off * bits / pixels
+
+    def _length(self, weights: CodedWeights) -> float:
+        """Bits of the grids, which follow from the context alone."""
+        key = self._key(weights, context=True)
+        if key not in self._lengths:
+            try:
+                lengths = coding.lengths(self._grids, weights.context_model)
+                self._lengths[key] = sum(float(length.sum()) for length in lengths)
+            except ValueError:  # a weight is too large
+                self._lengths[key] = math.inf
+        return self._lengths[key]
+
+    def _error(self, weights: CodedWeights) -> float:
+        """Mean squared error, which follows from the synthesis alone."""
+        key = self._key(weights, context=False)
+        if key not in self._errors:
+            error = _error(
+                self._network, weights.floats, self._numbers, self._matrices, self._colors
+            )
+            self._errors[key] = float(error)
+        return self._errors[key]
+
+    def _key(self, weights: CodedWeights, context: bool) -> bytes:
+        return bytes(
+            code
+            for group, code in zip(self._network.groups, weights.step_codes.tolist(), strict=True)
+            if group.name.startswith("context") == context
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -9,8 +9,9 @@ import functools
 from importlib import resources
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Float32, Int32, Integer
 
+from dfm_flax.codec.context_model import FRACTION
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS
 from dfm_flax.codec.pyramid.network import Network
 
@@ -36,6 +37,14 @@ def start_weights(network: Network, first: int) -> dict[str, Int32[np.ndarray, "
     if shapes != network.shapes:
         raise ValueError(f"there is no start for {network}")
     return weights
+
+
+def start_floats(network: Network, first: int) -> dict[str, Float32[np.ndarray, "..."]]:
+    """The same as numbers, as `Network` takes them."""
+    return {
+        name: np.ldexp(array.astype(np.float32), -FRACTION)
+        for name, array in start_weights(network, first).items()
+    }
 
 
 def _mean(sums: Integer[np.ndarray, "..."]) -> Int32[np.ndarray, "..."]:

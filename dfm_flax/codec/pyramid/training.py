@@ -7,7 +7,7 @@ compression from a single image or video", 2023); in the last part they are roun
 machines alone go on.
 
 For a wanted rate or quality, lambda is steered: now and then the grids are really rounded, and
-log lambda moves by what rate or distortion is off. After `_STEERED` of the steps it is fixed.
+log lambda moves by what rate or distortion is off.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 
 from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
-from dfm_flax.codec.pyramid.rate import laplace_bits, soft_round
+from dfm_flax.codec.pyramid.rate import soft_round
 from dfm_flax.data.images import Image
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
@@ -48,13 +48,14 @@ _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
 _NOISES = 0.22, 0.15  # standard deviation
 
-_WEIGHTS_RATE = 0.01  # learning rate of the machines
-_ROUNDED_WEIGHTS_RATE = 0.003
+_WEIGHTS_RATE = 0.02  # learning rate of the machines
+_ROUNDED_WEIGHTS_RATE = 0.004
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
 _CLIP = 0.1  # norm of the machines' gradient
 
-_STEERED = 0.75  # of the steps under noise
+_STEERED = 0.1, 0.75  # from and to which part of the steps under noise
+_EXCESS = 0.4  # of the rate at the start over that in the end, for the same lambda
 _STEER_EVERY = 20  # steps
 _STEER = 0.5  # change of log lambda for a rate that is off by a factor of e
 _MAX_STEER = 0.25
@@ -133,9 +134,7 @@ def rate_distortion_loss(
         values = gain * values_at(grids, batch.matrices)
         barrier = jax.lax.optimization_barrier
         picture = network.sharpen(weights, barrier(network.draw(weights, barrier(values))))
-        latents = jnp.concatenate([grid.ravel() for grid in grids])
-        bits = laplace_bits(latents, *barrier(network.predict(weights, grids)))
-        return jnp.mean((picture - batch.colors) ** 2), bits.sum()
+        return jnp.mean((picture - batch.colors) ** 2), network.bits(weights, grids)
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
@@ -145,13 +144,14 @@ def rate_distortion_loss(
         def measured() -> Scalar:
             mse, bits = of(params["weights"], _rounded(params["grids"]), batch)
             if target.bits is not None:
-                return jnp.log(bits / target.bits)
+                expected = 1 + _EXCESS * (1 - batch.step[0] / num_steps) ** 3
+                return jnp.log(bits / (expected * target.bits))
             assert target.mse is not None
             return jnp.log(target.mse / mse)
 
-        due = (batch.step[0] % _STEER_EVERY == _STEER_EVERY - 1) & (
-            batch.step[0] < _STEERED * num_steps
-        )
+        first, last = (part * num_steps for part in _STEERED)
+        step = batch.step[0]
+        due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= first) & (step < last)
         return jax.lax.cond(due, measured, lambda: jnp.zeros(()))
 
     def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:

@@ -45,7 +45,8 @@ class Additive(Basis):
     ) -> Float[jax.Array, "points n"]:
         way = native if by_kernels(x.dtype) else harmonics
         y = way.additive(x.T, coefficients[1:], self.max_frequency)
-        return y.T + coefficients[0]
+        # Added before turning: the turn then cancels with that of a layer on top.
+        return (y + coefficients[0][:, None]).T
 
 
 def additive_fourier_series(

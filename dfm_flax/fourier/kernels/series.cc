@@ -21,6 +21,7 @@
 #include "harmonics.h"
 #include "matmul.h"
 #include "parallel.h"
+#include "supported.h"
 #include "tensor_products.h"
 #include "tile.h"
 #include "xla/ffi/api/ffi.h"
@@ -225,15 +226,6 @@ ffi::Error AdditiveBackward(ffi::ThreadPool pool, Array x, Array matrix, Array g
 
 }  // namespace
 }  // namespace dfm
-
-// Whether this processor has the instructions that this file was compiled to.
-extern "C" int Supported() {
-#if defined(__AVX2__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return 1;
-#endif
-}
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(MatrixForward, dfm::Change<false>,
                               ffi::Ffi::Bind()

@@ -1,0 +1,141 @@
+"""Compiled CPU kernels of training: synthesis, filter and rate, as JAX functions with gradients.
+
+What they compute is written down in JAX in `network`, `filter` and `rate`.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32
+
+from dfm_flax import native_library
+from dfm_flax.fourier.series import by_kernels
+from dfm_flax.typing import AnyArray
+
+_TARGETS = ("FilterForward", "FilterBackward", "SynthesisForward", "SynthesisBackward", "Rate")
+
+# Of a machine: scales, first, last, linear, and bias or levels.
+Arrays = tuple[Float32[AnyArray, "..."], ...]
+
+
+def chosen() -> bool:
+    """Whether the kernels are used here, for float32."""
+    return by_kernels(np.dtype(np.float32)) and _registered()
+
+
+@functools.cache
+def _registered() -> bool:
+    library, _ = native_library.load("dfm_flax.codec.pyramid._kernels")
+    if library is None:
+        return False
+    for name in _TARGETS:
+        capsule = jax.ffi.pycapsule(getattr(library, name))
+        jax.ffi.register_ffi_target(_target(name), capsule, platform="cpu")
+    return True
+
+
+@jax.custom_vjp
+def filtered(
+    picture: Float32[AnyArray, "channels height width"],
+    weights: Float32[AnyArray, "channels 3 3 channels"],
+) -> Float32[jax.Array, "channels height width"]:
+    """`filter.filtered`."""
+    return _call("FilterForward", _like(picture), picture, weights)
+
+
+def _filtered(
+    picture: Float32[AnyArray, "channels height width"],
+    weights: Float32[AnyArray, "channels 3 3 channels"],
+) -> tuple[Float32[jax.Array, "channels height width"], Arrays]:
+    return filtered(picture, weights), (picture, weights)
+
+
+def _filtered_backward(
+    residuals: Arrays, g: Float32[AnyArray, "channels height width"]
+) -> tuple[Float32[jax.Array, "..."], ...]:
+    return tuple(_call("FilterBackward", [_like(array) for array in residuals], *residuals, g))
+
+
+filtered.defvjp(_filtered, _filtered_backward)
+
+
+@jax.custom_vjp
+def synthesis(
+    values: Float32[AnyArray, "grids pixels"], arrays: Arrays
+) -> Float32[jax.Array, "channels pixels"]:
+    """`Network.draw`, of pixels in a row."""
+    shape = jax.ShapeDtypeStruct((arrays[-1].size, values.shape[1]), jnp.float32)
+    return _call("SynthesisForward", shape, values, *arrays)
+
+
+def _synthesis(
+    values: Float32[AnyArray, "grids pixels"], arrays: Arrays
+) -> tuple[Float32[jax.Array, "channels pixels"], tuple[Float32[AnyArray, "grids pixels"], Arrays]]:
+    return synthesis(values, arrays), (values, arrays)
+
+
+def _synthesis_backward(
+    residuals: tuple[Float32[AnyArray, "grids pixels"], Arrays],
+    g: Float32[AnyArray, "channels pixels"],
+) -> tuple[Float32[jax.Array, "grids pixels"], Arrays]:
+    values, arrays = residuals
+    shapes = [_like(array) for array in (values, *arrays)]
+    d_values, *d_arrays = _call("SynthesisBackward", shapes, values, *arrays, g)
+    return d_values, tuple(d_arrays)
+
+
+synthesis.defvjp(_synthesis, _synthesis_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def bits(
+    numbers: Float32[AnyArray, "latents"],
+    arrays: Arrays,
+    shapes: tuple[tuple[int, int], ...],
+    neighbors: tuple[tuple[int, int], ...],
+) -> Float32[jax.Array, ""]:
+    """`Network.bits`, of grids of these shapes one after the other."""
+    return _bits(numbers, arrays, shapes, neighbors)[0]
+
+
+def _bits(
+    numbers: Float32[AnyArray, "latents"],
+    arrays: Arrays,
+    shapes: tuple[tuple[int, int], ...],
+    neighbors: tuple[tuple[int, int], ...],
+) -> tuple[Float32[jax.Array, ""], Arrays]:
+    results = [jax.ShapeDtypeStruct((), jnp.float32), *map(_like, (numbers, *arrays))]
+    heights, widths = np.array(shapes, np.int64).T.copy()
+    rows, columns = np.array(neighbors, np.int64).T.copy()
+    total, *gradients = _call(
+        "Rate", results, numbers, *arrays, heights=heights, widths=widths, rows=rows, columns=columns
+    )
+    return total, tuple(gradients)
+
+
+def _bits_backward(
+    shapes: tuple[tuple[int, int], ...],
+    neighbors: tuple[tuple[int, int], ...],
+    gradients: Arrays,
+    g: Float32[AnyArray, ""],
+) -> tuple[Float32[jax.Array, "latents"], Arrays]:
+    d_numbers, *d_arrays = (g * gradient for gradient in gradients)
+    return d_numbers, tuple(d_arrays)
+
+
+bits.defvjp(_bits, _bits_backward)
+
+
+def _call(name: str, results: Any, *arguments: Float[AnyArray, "..."], **attributes: Any) -> Any:
+    return jax.ffi.ffi_call(_target(name), results)(*arguments, **attributes)
+
+
+def _like(array: Float[AnyArray, "..."]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, jnp.float32)
+
+
+def _target(name: str) -> str:
+    return f"dfm_flax_{name}"
