@@ -13,7 +13,7 @@ help:  ## show this
 
 install: $(INSTALLED)  ## make the virtual environment
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourier/kernels/*)
+$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/*/kernels/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
@@ -41,4 +41,4 @@ lint: install  ## format and lint checks, types, the order of imports, duplicate
 	$(BIN)/pylint dfm_flax
 
 clean:  ## remove the virtual environment and caches, not runs/
-	rm -rf $(VENV) build *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info dfm_flax/*/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
