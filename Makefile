@@ -13,7 +13,7 @@ help:  ## show this
 
 install: $(INSTALLED)  ## make the virtual environment
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourier/kernels/*)
+$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/*/kernels/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
@@ -44,4 +44,5 @@ docs: install  ## build the site of the documentation in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove the virtual environment and caches, not runs/
-	rm -rf $(VENV) build site *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find dfm_flax -name '*.so' -delete

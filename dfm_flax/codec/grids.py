@@ -179,7 +179,7 @@ def _predict_places(
     mean, code = model.distribution(chosen.astype(np.int64), level)
     whole = (mean + 8) >> 4
     row = laplace.table_row(code, mean - 16 * whole)
-    wholes, rows = np.full((2, len(busy)), [[whole[-1]], [row[-1]]])
+    wholes, rows = np.full((2, neighbors.shape[1]), [[whole[-1]], [row[-1]]])
     wholes[busy], rows[busy] = whole[:-1], row[:-1]
     return wholes, rows
 

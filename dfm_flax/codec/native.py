@@ -78,7 +78,7 @@ def predict(
 @functools.cache
 def _file() -> str | None:
     spec = importlib.util.find_spec("dfm_flax.codec._grids")
-    return spec and spec.origin
+    return None if spec is None else spec.origin
 
 
 @functools.cache

@@ -362,6 +362,24 @@ CODEC = [
         "codec/test_budget.py::test_rounding_passes_gradients_on",
     ),
     Mutant(
+        "dfm_flax/codec/laplace.py",
+        "REACH + 1) - 8 - fraction",
+        "REACH + 1) - 8 + fraction",
+        "codec/test_laplace.py::test_tables_are_those_distributions",
+    ),
+    Mutant(
+        "dfm_flax/codec/context_model.py",
+        "(mean + (1 << 23)) >> 24",
+        "mean >> 24",
+        "codec/test_grids.py::test_words_are_those_of_before",
+    ),
+    Mutant(
+        "dfm_flax/codec/grids.py",
+        "yield y, t - 3 * y",
+        "yield y[::-1], t - 3 * y[::-1]",
+        "codec/test_grids.py::test_words_are_those_of_before",
+    ),
+    Mutant(
         "dfm_flax/codec/powers.py",
         "-(code // 8)",
         "-(code // 8) - 1",

@@ -40,7 +40,7 @@ def copy_tree(target: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    kernels = [str(path.relative_to(ROOT)) for path in ROOT.glob("dfm_flax/fourier/*.so")]
+    kernels = [str(path.relative_to(ROOT)) for path in ROOT.glob("dfm_flax/*/*.so")]
     for name in [*listed, *kernels]:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

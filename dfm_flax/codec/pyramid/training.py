@@ -3,8 +3,8 @@
 It minimizes D + lambda R: D the mean squared error of colors in [0, 1], R the bits per pixel of
 the grids under the distributions that the context machine predicts. The grids' numbers are first
 softly rounded, under noise (Kim et al., "C3: High-performance and low-complexity neural
-compression from a single image or video", 2023); in the last part they are rounded, and the
-machines alone go on.
+compression from a single image or video", 2023); in the last part they are rounded, with the
+gradient of no rounding.
 
 For a wanted rate or quality, lambda is steered: now and then the grids are really rounded, and
 log lambda moves by what rate or distortion is off.
@@ -50,6 +50,7 @@ _NOISES = 0.22, 0.15  # standard deviation
 
 _WEIGHTS_RATE = 0.02  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.004
+_ROUNDED_GRIDS_RATE = 0.0  # relative to that under noise
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
 _CLIP = 0.1  # norm of the machines' gradient
@@ -158,7 +159,7 @@ def rate_distortion_loss(
         del rng  # the same on all devices
         progress = batch.step[0] / num_steps
         if rounded:
-            grids = jax.lax.stop_gradient(_rounded(params["grids"]))
+            grids = _straight_through(params["grids"])
         else:
             grids = _noisy(params["grids"], batch.key[0], progress)
         mse, bits = of(params["weights"], grids, batch)
@@ -205,7 +206,8 @@ def train(
     under_noise = num_steps - round(_ROUNDED * num_steps)
     parts = [("noisy", under_noise, _noisy_optimizer(pyramid, under_noise), False)]
     if under_noise < num_steps:
-        parts.append(("rounded", num_steps, _rounded_optimizer(under_noise, num_steps), True))
+        optimizer = _rounded_optimizer(pyramid, num_steps - under_noise)
+        parts.append(("rounded", num_steps, optimizer, True))
     key = np.asarray(jax.random.PRNGKey(seed))
     folder = folder / _identity(image, network, pyramid, start, gain, trade_off, target, num_steps, seed)
     step = 0
@@ -253,58 +255,65 @@ def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: Scalar) -> Grids:
     )
 
 
+def _straight_through(grids: Grids) -> Grids:
+    """Rounded, with the gradient of no rounding."""
+    return jax.lax.optimization_barrier(
+        tuple(grid + jax.lax.stop_gradient(jnp.round(grid) - grid) for grid in grids)
+    )
+
+
 def _rounded(grids: Grids) -> Grids:
     return jax.lax.optimization_barrier(tuple(jnp.round(grid) for grid in grids))
 
 
 def _noisy_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransformation:
-    def schedule(rate: float, warmup: int) -> optax.Schedule:
-        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(num_steps, warmup + 1))
+    warmup = min(_WARMUP, num_steps // 10)
+    weights = optax.warmup_cosine_decay_schedule(0.0, _WEIGHTS_RATE, warmup, num_steps)
+    return _optimizer(pyramid, weights, optax.cosine_decay_schedule(1.0, num_steps), _STEER)
 
-    def adam(rate: float, warmup: int) -> optax.GradientTransformation:
+
+def _rounded_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransformation:
+    return _optimizer(
+        pyramid,
+        optax.cosine_decay_schedule(_ROUNDED_WEIGHTS_RATE, num_steps),
+        optax.cosine_decay_schedule(_ROUNDED_GRIDS_RATE, num_steps),
+        0.0,
+    )
+
+
+def _optimizer(
+    pyramid: Pyramid, weights: optax.Schedule, grids: optax.Schedule, steer: float
+) -> optax.GradientTransformation:
+    """Adam at schedules of its learning rates.
+
+    Args:
+      grids: relative to the rate of a grid.
+      steer: change of log lambda for a rate that is off by a factor of e.
+    """
+
+    def adam(schedule: optax.Schedule, scale: float = 1.0) -> optax.GradientTransformation:
         return optax.chain(
             optax.scale_by_adam(0.9, 0.99),
-            optax.scale_by_learning_rate(schedule(rate, warmup)),
+            optax.scale_by_learning_rate(lambda step: scale * schedule(step)),
         )
 
-    grids = {
-        f"grid {exponent}": adam(min(_MAX_GRID_RATE, _GRID_RATE * 2.0 ** (exponent - 2)), 0)
-        for exponent in pyramid.exponents
-    }
     return optax.multi_transform(
         {
-            "weights": optax.chain(
-                optax.clip_by_global_norm(_CLIP),
-                adam(_WEIGHTS_RATE, min(_WARMUP, num_steps // 10)),
-            ),
-            "log_lambda": optax.chain(optax.scale(-_STEER), optax.clip(_MAX_STEER)),
-            **grids,
+            "weights": optax.chain(optax.clip_by_global_norm(_CLIP), adam(weights)),
+            "log_lambda": optax.chain(optax.scale(-steer), optax.clip(_MAX_STEER)),
+            **{f"grid {i}": adam(grids, _grid_rate(i)) for i in pyramid.exponents},
         },
-        _labels(pyramid.exponents),
+        {
+            "weights": "weights",
+            "grids": tuple(f"grid {i}" for i in pyramid.exponents),
+            "log_lambda": "log_lambda",
+        },
     )
 
 
-def _rounded_optimizer(first_step: int, last_step: int) -> optax.GradientTransformation:
-    rate = optax.cosine_decay_schedule(_ROUNDED_WEIGHTS_RATE, last_step - first_step)
-    return optax.multi_transform(
-        {
-            "weights": optax.chain(
-                optax.clip_by_global_norm(_CLIP),
-                optax.scale_by_adam(0.9, 0.99),
-                optax.scale_by_learning_rate(rate),
-            ),
-            "fixed": optax.set_to_zero(),
-        },
-        {"weights": "weights", "grids": "fixed", "log_lambda": "fixed"},
-    )
-
-
-def _labels(exponents: range) -> dict[str, Any]:
-    return {
-        "weights": "weights",
-        "grids": tuple(f"grid {exponent}" for exponent in exponents),
-        "log_lambda": "log_lambda",
-    }
+def _grid_rate(exponent: int) -> float:
+    """The learning rate of a grid: the finer it is, the more numbers move at once."""
+    return min(_MAX_GRID_RATE, _GRID_RATE * 2.0 ** (exponent - 2))
 
 
 def _identity(image: Image, *settings: Any) -> str:
