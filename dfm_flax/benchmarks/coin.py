@@ -24,7 +24,8 @@ from dfm_flax.baselines.siren import Siren, siren_num_weights
 from dfm_flax.benchmarks.equal_time import Contender, adam_cosine, pace
 from dfm_flax.benchmarks.timing import take_turns
 from dfm_flax.codec import container
-from dfm_flax.codec.encoder import Goal, encode
+from dfm_flax.codec.encoder import encode
+from dfm_flax.codec.goal import Goal
 from dfm_flax.data.images import read_image
 from dfm_flax.data.positions import Target
 from dfm_flax.errors import UsageError
@@ -81,8 +82,7 @@ def compare(
         params, siren_steps = train_siren(image.pixels, siren, seconds, learning_rate, seed)
 
         def decode() -> Float[np.ndarray, "height width channels"]:
-            coded = container.read(file)
-            return render(coded.machine, coded.params, height, width)
+            return container.read(file).render(height, width)
 
         draw = functools.partial(render, siren, params, height, width)
         times = take_turns({"COIN": draw, "DFM": decode}, rounds=_DECODINGS)

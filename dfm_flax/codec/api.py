@@ -28,7 +28,7 @@ class Encoded:
       bpp: bits per pixel.
       psnr: in dB; None if the image is met exactly.
       ms_ssim: None for images under 161 pixels a side.
-      weights: how many weights the machine has.
+      weights: how many weights its machine, or machines, have.
       reached: whether the quality is the one asked for.
     """
 
@@ -61,11 +61,13 @@ def encode(
     bpp: float | None = None,
     psnr: float | None = None,
     percent: float | None = None,
-    num_steps: int = 5_000,
+    effort: int = 5,
+    num_steps: int | None = None,
+    method: str | None = None,
     seed: int = 0,
     workdir: str | Path | None = None,
 ) -> Encoded:
-    """Compresses an image, as `dfm compress` does it: trains a machine and codes its weights.
+    """Compresses an image, as `dfm compress` does it.
 
     Args:
       image: [H, W, C] with C = 1 or 3, in [0, 1], or uint8, or uint16; or a file, see
@@ -73,7 +75,10 @@ def encode(
       bpp: bits per pixel, at most. Give it, `psnr` or `percent`; 0.3 bpp if none is given.
       psnr: dB, at least; where it is not reached, `reached` says so.
       percent: of the size of the raw image, at most.
-      num_steps: of training; 2,000 for a look, 20,000 for what counts.
+      effort: from 1 to 9: how long to train.
+      num_steps: of training, instead of those of the effort.
+      method: "grids", grids of numbers and machines over them; "machine", one machine of the
+        position; None for what is better at that size.
       workdir: folder for checkpoints; the same call then goes on after an interruption.
 
     Raises:
@@ -83,12 +88,15 @@ def encode(
     if bpp is None and psnr is None and percent is None:
         bpp = _DEFAULT_BPP
     from dfm_flax.codec import encoder  # which brings all of training
+    from dfm_flax.codec.goal import Goal
 
-    goal = encoder.Goal(bpp=bpp, psnr=psnr, percent=percent)
+    goal = Goal(bpp=bpp, psnr=psnr, percent=percent)
     source = _one_file(image) if isinstance(image, str | Path) else _as_image(image)
     with temporary_folder() as folder:
         file = Path(folder) / f"image{container.SUFFIX}"
-        (entry,) = encoder.encode([source], [file], goal, num_steps, workdir, seed)
+        (entry,) = encoder.encode(
+            [source], [file], goal, num_steps, workdir, seed, effort=effort, method=method
+        )
         known = ("bpp", "psnr", "ms_ssim", "weights", "reached")
         return Encoded(file.read_bytes(), **{name: entry[name] for name in known})
 

@@ -8,118 +8,89 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfm_flax.baselines import codecs
-from dfm_flax.codec import container
-from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
-from dfm_flax.codec.quantized import QuantizedImage
-from dfm_flax.codec.rounding import Rounding, decoded
-from dfm_flax.codec.train import train
+from dfm_flax.codec import container, machine_encoder
+from dfm_flax.codec.coded_image import CodedImage
+from dfm_flax.codec.goal import Goal
+from dfm_flax.codec.machine_encoder import Job
+from dfm_flax.codec.pyramid import encoder as pyramid_encoder
 from dfm_flax.config_values import check_seed
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.files import check_writable, temporary_folder
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
-from dfm_flax.models.machine import make_machine
 from dfm_flax.training.loop import Interrupted
 
 log = logging.getLogger(__name__)
 
-_Tell = Callable[[DfmError], None]
+METHODS = ("grids", "machine")
 
+# Steps of training by effort, from 1 to 9.
+_STEPS = {
+    "grids": (100, 200, 400, 700, 1_000, 2_000, 4_000, 10_000, 30_000),
+    "machine": (500, 1_000, 2_000, 3_500, 5_000, 10_000, 20_000, 50_000, 100_000),
+}
+DEFAULT_EFFORT = 5
+
+_SMALL = 600  # bytes, under which a machine of the position alone is better
 _TOGETHER = 8  # images that are trained at once: more take more memory and save no time
 _KEPT_BYTES = 2**29  # of pixels at once, but for those of a single image
-_TRIES = 3  # machines that are trained for a given quality
-_PER_OCTAVE = 1.5  # dB that a file of twice the size gains, about
-_MAX_OCTAVES = 16.0  # that a file may grow from one try to the next
-_LEVEL = 0.5  # bits per pixel at which a machine takes as much as a JPEG
+_BYTES_PER_PIXEL = 420  # that training over grids takes, and 12 for the pixels themselves
+
+_Tell = Callable[[DfmError], None]
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What to compress for: one of these.
+def steps_of(method: str, effort: int) -> int:
+    """Steps of training of an effort from 1 to 9.
 
-    Attributes:
-      bpp: bits per pixel, at most.
-      psnr: dB, at least.
-      percent: of the size of the raw image with its 8 or 16 bits a sample, at most.
+    Raises:
+      UsageError: it is none of these.
     """
-
-    bpp: float | None = None
-    psnr: float | None = None
-    percent: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [value for value in (self.bpp, self.psnr, self.percent) if value is not None]
-        if len(given) != 1 or not (math.isfinite(given[0]) and given[0] > 0):
-            raise UsageError("give one of --bpp, --psnr and --percent, above 0")
-
-    def num_bytes(self, image: Image) -> float:
-        """Bytes for an image; for a PSNR a first guess."""
-        height, width, channels = image.pixels.shape
-        if self.bpp is not None:
-            return self.bpp * height * width / 8
-        if self.percent is not None:
-            sample = 1 if image.levels == 255 else 2
-            return self.percent / 100 * height * width * channels * sample
-        assert self.psnr is not None
-        return max(min(_guess_bytes(image, self.psnr), _most_bytes(image)), min_bytes(channels))
-
-    def check(self, image: Image) -> None:
-        """Raises UsageError, with the rate that can be had, if no machine has that size."""
-        if self.psnr is not None:
-            return
-        channels, num_bytes = image.pixels.shape[-1], self.num_bytes(image)
-        if num_bytes < min_bytes(channels):
-            which, bound = "least", self._rate(min_bytes(channels), image, math.ceil)
-        elif num_bytes > max_bytes(channels):
-            which, bound = "most", self._rate(max_bytes(channels), image, math.floor)
-        else:
-            return
-        raise UsageError(
-            f"image {image.name}: no machine makes a file of {num_bytes:,.0f} bytes; ask for at "
-            f"{which} {bound}"
-        )
-
-    def _rate(self, num_bytes: float, image: Image, rounded: Callable[[float], int]) -> str:
-        """In words, the goal of so many bytes, in three digits that are rounded so."""
-        unit = "bpp" if self.bpp is not None else "percent"
-        value = num_bytes / Goal(**{unit: 1.0}).num_bytes(image)
-        digit = 10.0 ** (math.floor(math.log10(value)) - 2)
-        return f"{rounded(value / digit) * digit:.6g} {unit}"
-
-
-@dataclass(frozen=True)
-class _Job:
-    image: Image
-    num_bytes: float
-    out: Path
+    if not 1 <= effort <= len(_STEPS[method]):
+        raise UsageError(f"effort {effort}: it is a whole number from 1 to {len(_STEPS[method])}")
+    return _STEPS[method][effort - 1]
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """A job to come. Of many large images not all are kept until then."""
+    """An image to come. Of many large ones not all are kept until then."""
 
     source: str | Image
     kept: Image | None
     shape: tuple[int, ...]
     num_bytes: float
     out: Path
+    method: str
 
-    def job(self) -> _Job:
+    def image(self) -> Image:
         image = self.kept or _read(self.source)
         if image.pixels.shape != self.shape:
             raise UsageError(f"image {image.name}: changed while others were compressed")
-        return _Job(image, self.num_bytes, self.out)
+        return image
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all images of a call share."""
+
+    goal: Goal
+    steps: dict[str, int]
+    folder: Path
+    seed: int
+    tell: _Tell
+    done: Callable[[_Planned, dict[str, Any]], None]
 
 
 def encode(
     sources: Sequence[str | Image],
     outs: Sequence[Path],
     goal: Goal,
-    num_steps: int,
+    num_steps: int | None = None,
     workdir: str | Path | None = None,
     seed: int = 0,
+    *,
+    effort: int = DEFAULT_EFFORT,
+    method: str | None = None,
     failed: _Tell | None = None,
     written: Callable[[Path], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -130,36 +101,46 @@ def encode(
     Args:
       sources: files and samples, see `data.image_files.list_files`; or images.
       outs: the `.dfm` file of each.
-      num_steps: of training.
+      num_steps: of training; None for those of `effort`.
       workdir: folder for checkpoints; the same call then goes on after an interruption.
+      effort: from 1 to 9: how long to train.
+      method: one of `METHODS`; None for what is better at the size of each file.
       failed: is told the error of an image, and the others are done; None to raise it.
       written: is told each file as soon as it is there.
 
     Returns:
-      One entry for each image that did not fail: image, file, bytes, bpp, psnr (dB), ms_ssim
-      (None for small images) of what the file decodes to, weights, seconds, and whether the goal
-      was reached.
+      One entry for each image that did not fail: image, file, method, bytes, bpp, psnr (dB),
+      ms_ssim (None for small images) of what the file decodes to, weights, seconds, and whether
+      the goal was reached.
 
     Raises:
       UsageError: an image cannot be read, or is too small for the goal.
       DfmError: training diverged or was interrupted.
     """
     check_seed(seed)
+    if method is not None and method not in METHODS:
+        raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    steps = {name: num_steps or steps_of(name, effort) for name in METHODS}
     tell = failed or _raise
     with temporary_folder() as temporary:
         folder = Path(workdir or temporary)
         check_writable(folder / "checkpoints")
-        planned = _planned(sources, outs, goal, tell)
+        planned = _planned(sources, outs, goal, method, tell)
         results: dict[Path, dict[str, Any]] = {}
 
-        def done(job: _Job, entry: dict[str, Any]) -> None:
-            results[job.out] = entry
+        def done(each: _Planned, entry: dict[str, Any]) -> None:
+            results[each.out] = entry
             if written is not None:
-                written(job.out)
+                written(each.out)
 
+        run = _Run(goal, steps, folder, seed, tell, done)
         try:
-            for batch in _batches(planned, num_steps):
-                _encode_batch(batch, goal, num_steps, folder, seed, tell, done)
+            for each in planned:
+                if each.method == "grids":
+                    _encode_over_grids(each, run)
+            machines = [each for each in planned if each.method == "machine"]
+            for batch in _batches(machines, steps["machine"]):
+                _encode_batch(batch, run)
         except Interrupted as error:
             if workdir is None:
                 error.args = (_stopped(results),)
@@ -177,7 +158,11 @@ def _stopped(results: dict[Path, dict[str, Any]]) -> str:
 
 
 def _planned(
-    sources: Sequence[str | Image], outs: Sequence[Path], goal: Goal, tell: _Tell
+    sources: Sequence[str | Image],
+    outs: Sequence[Path],
+    goal: Goal,
+    method: str | None,
+    tell: _Tell,
 ) -> list[_Planned]:
     """Those of the images that can be read and have a file of that goal."""
     planned: list[_Planned] = []
@@ -185,15 +170,30 @@ def _planned(
     for source, out in zip(sources, outs, strict=True):
         try:
             image = _read(source)
-            goal.check(image)
             num_bytes = goal.num_bytes(image)
+            chosen = method or ("machine" if num_bytes < _SMALL else "grids")
+            goal.check(image, *_bounds(chosen, image))
+            if chosen == "grids":
+                pixels = image.pixels.shape[0] * image.pixels.shape[1]
+                check_fits(_BYTES_PER_PIXEL * pixels, f"training on image {image.name}")
         except UsageError as error:
             tell(error)
             continue
+        if goal.psnr is not None:
+            least, most = _bounds(chosen, image)
+            num_bytes = max(min(num_bytes, most), least)
         kept_bytes += image.pixels.nbytes
         kept = image if kept_bytes <= _KEPT_BYTES or not planned else None
-        planned.append(_Planned(source, kept, image.pixels.shape, num_bytes, out))
+        planned.append(_Planned(source, kept, image.pixels.shape, num_bytes, out, chosen))
     return planned
+
+
+def _bounds(method: str, image: Image) -> tuple[float, float]:
+    """The smallest and the largest files of an image, in bytes."""
+    raw = Goal(percent=100.0).num_bytes(image)
+    if method == "grids":
+        return pyramid_encoder.MIN_BYTES, max(raw, pyramid_encoder.MIN_BYTES)
+    return machine_encoder.bounds(image.pixels.shape[-1])
 
 
 def _read(source: str | Image) -> Image:
@@ -205,16 +205,32 @@ def _read(source: str | Image) -> Image:
     return image
 
 
+def _encode_over_grids(each: _Planned, run: _Run) -> None:
+    begin = time.perf_counter()
+    steps = run.steps["grids"]
+    try:
+        image = each.image()
+        coded = (
+            pyramid_encoder.reaching(image, run.goal.psnr, steps, run.folder, run.seed)
+            if run.goal.psnr is not None
+            else pyramid_encoder.within(image, each.num_bytes, steps, run.folder, run.seed)
+        )
+        _write(each, image, coded, begin, run)
+    except Interrupted:
+        raise
+    except DfmError as error:
+        run.tell(error)
+
+
 def _batches(planned: list[_Planned], num_steps: int) -> list[list[_Planned]]:
-    """Jobs whose machines have one structure, some at a time, and not too many bytes."""
+    """Images whose machines have one structure, some at a time, and not too many bytes."""
     groups: dict[str, list[_Planned]] = {}
     for each in planned:
-        channels = each.shape[-1]
         try:
-            made = plan(each.num_bytes, channels, num_steps)
+            key = machine_encoder.structure(each.num_bytes, each.shape[-1], num_steps)
         except UsageError as error:
             raise UsageError(f"{each.out.stem}: {error}") from error
-        groups.setdefault(f"{made.model} {channels}", []).append(each)
+        groups.setdefault(key, []).append(each)
     batches: list[list[_Planned]] = []
     for group in groups.values():
         num_bytes = 0
@@ -228,128 +244,50 @@ def _batches(planned: list[_Planned], num_steps: int) -> list[list[_Planned]]:
     return batches
 
 
-def _encode_batch(
-    batch: list[_Planned],
-    goal: Goal,
-    num_steps: int,
-    folder: Path,
-    seed: int,
-    tell: _Tell,
-    done: Callable[[_Job, dict[str, Any]], None],
-) -> None:
+def _encode_batch(batch: list[_Planned], run: _Run) -> None:
     """Trains a batch and writes its files; if training fails, each of its images alone."""
     begin = time.perf_counter()
+    settings = run.steps["machine"], run.folder, run.seed
     try:
-        jobs = [each.job() for each in batch]
-        roundings = _train(jobs, num_steps, folder, seed)
+        jobs = [Job(each.image(), each.num_bytes) for each in batch]
+        roundings = machine_encoder.train_together(jobs, *settings)
     except Interrupted:
         raise
     except DfmError as error:
         if len(batch) == 1:
-            tell(error)
+            run.tell(error)
         for each in batch if len(batch) > 1 else ():
-            _encode_batch([each], goal, num_steps, folder, seed, tell, done)
+            _encode_batch([each], run)
         return
     each_seconds = (time.perf_counter() - begin) / len(batch)
-    for job, rounding in zip(jobs, roundings, strict=True):
-        begin = time.perf_counter()
+    for each, job, rounding in zip(batch, jobs, roundings, strict=True):
+        begin = time.perf_counter() - each_seconds
         try:
-            container.write(job.out, _coded(job, rounding, goal, num_steps, folder, seed))
+            coded = machine_encoder.coded(job, rounding, run.goal, *settings)
+            _write(each, job.image, coded, begin, run)
         except Interrupted:
             raise
         except DfmError as error:
-            tell(error)
-            continue
-        done(job, _measure(job, goal, each_seconds + time.perf_counter() - begin))
+            run.tell(error)
 
 
-def _coded(
-    job: _Job, rounding: Rounding, goal: Goal, num_steps: int, folder: Path, seed: int
-) -> QuantizedImage:
-    if goal.psnr is not None:
-        return _reach(job, rounding, goal.psnr, num_steps, folder, seed)
-    coded = rounding.within(job.num_bytes)
-    if coded is None:
-        raise UsageError(f"image {job.image.name}: no file is that small")
-    return coded
-
-
-def _train(batch: list[_Job], num_steps: int, folder: Path, seed: int) -> list[Rounding]:
-    channels = batch[0].image.pixels.shape[-1]
-    config = plan(batch[0].num_bytes, channels, num_steps)
-    machine = make_machine(config.model.machine, channels)
-    budgets = [weight_bits(job.num_bytes) for job in batch]
-    images = [job.image for job in batch]
-    log.info(
-        "%s: machine(s) with %s features between the layers",
-        ", ".join(image.name for image in images),
-        ", ".join(map(str, machine.widths[1:-1])),
-    )
-    trained = train(config, machine, images, budgets, folder, seed)
-    return [
-        Rounding(image, machine, params, budget)
-        for image, params, budget in zip(images, trained, budgets, strict=True)
-    ]
-
-
-def _reach(
-    job: _Job, rounding: Rounding, quality: float, num_steps: int, folder: Path, seed: int
-) -> QuantizedImage:
-    """The smallest image found of at least a PSNR; or the best one, if none reaches it."""
-    found: list[QuantizedImage] = []
-    for attempt in range(1, _TRIES + 1):
-        coded = rounding.reaching(quality)
-        if coded is not None:
-            return coded
-        best = rounding.within(job.num_bytes)
-        assert best is not None  # it was trained for that size
-        found.append(best)
-        short = quality - rounding.psnr(best)
-        octaves = min((short + 0.3) / _PER_OCTAVE, _MAX_OCTAVES)
-        num_bytes = min(job.num_bytes * 2**octaves, _most_bytes(job.image))
-        if attempt == _TRIES or num_bytes <= job.num_bytes:
-            break
-        log.info("%s: %.2f dB short, once more with %d bytes", job.image.name, short, num_bytes)
-        job = _Job(job.image, num_bytes, job.out)
-        (rounding,) = _train([job], num_steps, folder, seed)
-    return max(found, key=rounding.psnr)
-
-
-def _measure(job: _Job, goal: Goal, seconds: float) -> dict[str, Any]:
-    """What the file that was written gives."""
-    coded, original = container.read(job.out), job.image.pixels
+def _write(each: _Planned, image: Image, coded: CodedImage, begin: float, run: _Run) -> None:
+    """Writes the file, and measures what it gives."""
+    container.write(each.out, coded)
+    read, original = container.read(each.out), image.pixels
     height, width = original.shape[:2]
-    picture, num_bytes = decoded(coded), job.out.stat().st_size
+    picture, num_bytes = read.decoded(), each.out.stat().st_size
     quality, structure = psnr(original, picture), ms_ssim(original, picture)
-    return {
-        "image": job.image.name,
-        "file": str(job.out),
-        "weights": sum(layer.size for layer in coded.integers),
+    entry = {
+        "image": image.name,
+        "file": str(each.out),
+        "method": each.method,
+        "weights": read.num_weights,
         "bytes": num_bytes,
         "bpp": bits_per_pixel(num_bytes, height, width),
         "psnr": quality if math.isfinite(quality) else None,
         "ms_ssim": structure if math.isfinite(structure) else None,
-        "seconds": seconds,
-        "reached": goal.psnr is None or quality >= goal.psnr,
+        "seconds": time.perf_counter() - begin,
+        "reached": run.goal.psnr is None or quality >= run.goal.psnr,
     }
-
-
-def _most_bytes(image: Image) -> float:
-    """More than a machine's largest file or than the raw image is not tried for a quality."""
-    return min(max_bytes(image.pixels.shape[-1]), Goal(percent=100.0).num_bytes(image))
-
-
-def _guess_bytes(image: Image, quality: float) -> float:
-    """From the size of a JPEG of that PSNR: how much there is in an image, known without training.
-
-    Under 0.5 bpp a machine takes less: its part of JPEG's size falls with the rate, to about
-    half at 0.25 bpp (docs/results/codec.md).
-    """
-    size = 0
-    for quality_setting in range(5, 100, 5):
-        data = codecs.encoded(image.pixels, "JPEG", quality=quality_setting, optimize=True)
-        size = len(data)
-        if psnr(image.pixels, codecs.decoded(data, image.pixels.shape)) >= quality:
-            break
-    height, width = image.pixels.shape[:2]
-    return size * min(1, bits_per_pixel(size, height, width) / _LEVEL)
+    run.done(each, entry)

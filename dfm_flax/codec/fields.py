@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import UInt32
 
+FRAME = 9  # bytes of a file beside its body: magic, version and checksum
+
 
 class Reader:
     """Takes fields from the front of bytes."""

@@ -87,4 +87,3 @@ def _largest(machine: FourierMachine, params: Any) -> Float64[np.ndarray, "group
         weights = np.asarray(params[f"layer_{i}"]["coefficients"])
         np.maximum.at(largest, rows, np.abs(weights).max(axis=1))
     return largest
-

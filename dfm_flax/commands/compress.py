@@ -1,16 +1,18 @@
 """Compress images to .dfm files of a given size or quality.
 
-Trains a machine for each image, with its weights rounded as coarsely as the size asks for, and
-entropy codes them. --bpp is met from below within a percent or so; --psnr takes the smallest
-file found of at least that quality, training up to three machines an image, and says where it
-was not reached (exit code 1). Images of one size are trained side by side.
+An image becomes a pyramid of small grids of whole numbers, and two small Fourier machines: one
+draws a pixel from the grids, the other predicts their numbers, so that they take few bits. All
+of it is trained for the image. --bpp is met from below within a few percent; --psnr takes the
+smallest file found of at least that quality, training up to three times, and says where it was
+not reached (exit code 1). Files of a few hundred bytes are a machine of the position alone
+(--method machine).
 
 input: files of any format that Pillow reads, folders, and sample:NAME, as in `dfm train`. One
   image is written to OUT.dfm, or any number to NAME.dfm each in the folder OUT. Of several, one
   that cannot be read or is too small is named in one line, the others are done, and the exit
   code is 1.
 
-Longer training is better: --steps 2000 for a look, 20000 for what counts. With --workdir an
+Longer training is better: --effort 3 for a look, 6 and more for what counts. With --workdir an
 interrupted command goes on where it was. `dfm decompress` decodes the files in a second.
 """
 
@@ -33,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=positive, metavar="P", help="of the raw image's size, at most"
     )
     parser.add_argument(
-        "--steps", type=count, default=5_000, metavar="N", help="of training (default: 5000)"
+        "--effort", type=count, default=5, metavar="N", help="from 1 to 9 (default: 5)"
+    )
+    parser.add_argument(
+        "--steps", type=count, metavar="N", help="of training, instead of those of the effort"
+    )
+    parser.add_argument(
+        "--method", choices=("grids", "machine"), help="by default what is better at the size"
     )
     parser.add_argument(
         "--seed", type=seed, default=0, metavar="N", help="of training (default: 0)"
@@ -44,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec.container import SUFFIX
-    from dfm_flax.codec.encoder import Goal, encode
+    from dfm_flax.codec.encoder import encode
+    from dfm_flax.codec.goal import Goal
     from dfm_flax.commands.failures import Failures
     from dfm_flax.data.image_files import image_name, list_files
     from dfm_flax.outputs import Outputs
@@ -66,6 +75,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.steps,
         options.workdir,
         options.seed,
+        effort=options.effort,
+        method=options.method,
         failed=failures.tell,
         written=outputs.written,
     )
@@ -76,7 +87,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     for entry in missed:
         print(
             f"dfm: {printable(entry['image'])}: {entry['psnr']:.2f} dB, not the "
-            f"{options.psnr:g} dB asked for; use more --steps",
+            f"{options.psnr:g} dB asked for; use more --effort",
             file=sys.stderr,
         )
     return 1 if missed else failures.exit_code

@@ -1,9 +1,9 @@
 """Say what is in .dfm files.
 
-Prints a row for each file: the image's size, the machine (layers, width, largest
-frequencies), its weights, bytes, bits per pixel, bits per weight and percent of the raw image.
---layers prints what each group of weights takes: its frequency, step size, largest integer
-and bits per weight. Of several, a damaged file is named in one line, and the exit code is 1.
+Prints a row for each file: the image's size, how it is made (grids, or one machine of the
+position), its weights, bytes, bits per pixel and percent of the raw image. --layers prints what
+each grid and each group of weights takes: its step size, largest integer and bits. Of several, a
+damaged file is named in one line, and the exit code is 1.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dfm_flax.terminal import printable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="or folders of them")
-    parser.add_argument("--layers", action="store_true", help="the groups of weights, too")
+    parser.add_argument("--layers", action="store_true", help="what is coded by itself, too")
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -35,5 +35,5 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if options.layers:
         for file, image in images.items():
             print(f"\n{printable(file)}")
-            print_table(summary.of_groups(image))
+            print_table(summary.of_parts(image))
     return failures.exit_code

@@ -17,9 +17,9 @@ from jaxtyping import Float, Float32
 from dfm_flax.typing import AnyArray
 
 
-def cosine_matrix(nodes: int, at: Float[np.ndarray, "positions"]) -> Float32[
-    np.ndarray, "positions {nodes}"
-]:
+def cosine_matrix(
+    nodes: int, at: Float[np.ndarray, "positions"]
+) -> Float32[np.ndarray, "positions {nodes}"]:
     """The matrix that takes the values at nodes to those of the series at positions, in cells."""
     k = np.arange(nodes)
     to_coefficients = np.cos(np.pi / nodes * np.outer(k, k + 0.5)) * (2 - (k == 0))[:, None] / nodes

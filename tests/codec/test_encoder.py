@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dfm_flax.cli import main
 from dfm_flax.codec.container import read
-from dfm_flax.codec.encoder import Goal, encode
+from dfm_flax.codec.encoder import encode
+from dfm_flax.codec.goal import Goal
 from dfm_flax.codec.plan import plan
 from dfm_flax.codec.rounding import Rounding
 from dfm_flax.data.images import Image, read_image

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from dfm_flax.codec import entropy, grids
-from dfm_flax.codec.fields import Reader, varint
+from dfm_flax.codec.fields import FRAME, Reader, varint
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage
 from dfm_flax.codec.pyramid.network import Network
@@ -39,6 +39,15 @@ def build(image: PyramidImage) -> bytes:
     head += bytes(pairs) + bytes(widths) + varint(len(words))
     coded = grids.encode(image.grids, image.weights.context_model)
     return head + words.astype("<u4").tobytes() + coded.astype("<u4").tobytes()
+
+
+def file_size(image: PyramidImage) -> int:
+    """Bytes of the file of an image.
+
+    Raises:
+      ValueError: an integer is too large.
+    """
+    return FRAME + len(build(image))
 
 
 def parse(height: int, width: int, reader: Reader) -> PyramidImage:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from dfm_flax.codec.container import file_size
+from dfm_flax.codec.pyramid.body import file_size
 from dfm_flax.codec.pyramid.geometry import Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
 from dfm_flax.codec.pyramid.network import Network
@@ -142,7 +142,5 @@ def _thinned(
     def at(count: int) -> PyramidImage:
         return dataclasses.replace(coded, grids=thinning.at(count))
 
-    count = bisect.bisect_left(
-        range(thinning.most), True, key=lambda count: enough(at(count))
-    )
+    count = bisect.bisect_left(range(thinning.most), True, key=lambda count: enough(at(count)))
     return at(max(0, count - 1) if last else count)

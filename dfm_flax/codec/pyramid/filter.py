@@ -1,4 +1,4 @@
-"""A 3x3 filter over a picture with all its channels, which goes on beyond its edges by its border."""
+"""A 3x3 filter over all channels of a picture, which goes on beyond its edges by its border."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def filtered(
     continued = jnp.pad(picture, ((0, 0), (1, 1), (1, 1)), mode="edge")
     return jax.lax.conv_general_dilated(
         continued[None],
-        weights.transpose(0, 3, 1, 2),
+        jnp.transpose(weights, (0, 3, 1, 2)),
         (1, 1),
         "VALID",
         precision=jax.lax.Precision.HIGHEST,

@@ -43,7 +43,8 @@ def filtered(
     weights: Float32[AnyArray, "channels 3 3 channels"],
 ) -> Float32[jax.Array, "channels height width"]:
     """`filter.filtered`."""
-    return _call("FilterForward", _like(picture), picture, weights)
+    result: jax.Array = _call("FilterForward", _like(picture), picture, weights)
+    return result
 
 
 def _filtered(
@@ -68,7 +69,8 @@ def synthesis(
 ) -> Float32[jax.Array, "channels pixels"]:
     """`Network.draw`, of pixels in a row."""
     shape = jax.ShapeDtypeStruct((arrays[-1].size, values.shape[1]), jnp.float32)
-    return _call("SynthesisForward", shape, values, *arrays)
+    result: jax.Array = _call("SynthesisForward", shape, values, *arrays)
+    return result
 
 
 def _synthesis(
@@ -111,7 +113,14 @@ def _bits(
     heights, widths = np.array(shapes, np.int64).T.copy()
     rows, columns = np.array(neighbors, np.int64).T.copy()
     total, *gradients = _call(
-        "Rate", results, numbers, *arrays, heights=heights, widths=widths, rows=rows, columns=columns
+        "Rate",
+        results,
+        numbers,
+        *arrays,
+        heights=heights,
+        widths=widths,
+        rows=rows,
+        columns=columns,
     )
     return total, tuple(gradients)
 
@@ -122,7 +131,7 @@ def _bits_backward(
     gradients: Arrays,
     g: Float32[AnyArray, ""],
 ) -> tuple[Float32[jax.Array, "latents"], Arrays]:
-    d_numbers, *d_arrays = (g * gradient for gradient in gradients)
+    d_numbers, *d_arrays = (jnp.multiply(g, gradient) for gradient in gradients)
     return d_numbers, tuple(d_arrays)
 
 
@@ -130,7 +139,8 @@ bits.defvjp(_bits, _bits_backward)
 
 
 def _call(name: str, results: Any, *arguments: Float[AnyArray, "..."], **attributes: Any) -> Any:
-    return jax.ffi.ffi_call(_target(name), results)(*arguments, **attributes)
+    run: Any = jax.ffi.ffi_call(_target(name), results)
+    return run(*arguments, **attributes)
 
 
 def _like(array: Float[AnyArray, "..."]) -> jax.ShapeDtypeStruct:

@@ -35,7 +35,9 @@ NEIGHBORS = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-
 _SYNTHESIS = Additive(2)
 _CONTEXT = Additive(1)
 _SYNTHESIS_ARRAYS = ("scales", "first", "last", "linear", "bias")
-_CONTEXT_ARRAYS = tuple(f"context_{name}" for name in ("scales", "first", "last", "linear", "levels"))
+_CONTEXT_ARRAYS = tuple(
+    f"context_{name}" for name in ("scales", "first", "last", "linear", "levels")
+)
 
 Weights = dict[str, Any]  # arrays by the names of `Network.shapes`
 
@@ -114,14 +116,14 @@ class Network:
         # Positions last, as the kernels of the series have them: turns cancel.
         hidden = _SYNTHESIS((at * weights["scales"][:, None]).T, weights["first"])
         colors = _SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"])).T
-        colors = colors + weights["linear"].T @ at
+        colors = colors + jnp.matmul(weights["linear"].T, at)
         return colors.reshape(self.channels, height, width)
 
     def sharpen(
         self, weights: Weights, picture: Float[AnyArray, "channels height width"]
     ) -> Float[jax.Array, "channels height width"]:
         """The picture with the filter's part added."""
-        return picture + filtered(picture, weights["filter"])
+        return jnp.add(picture, filtered(picture, weights["filter"]))
 
     def bits(
         self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]

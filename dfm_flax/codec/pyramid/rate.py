@@ -32,13 +32,12 @@ def laplace_bits(
     return jnp.where(near < 0, inside, outside)
 
 
-def soft_round(values: Float[AnyArray, "*shape"], temperature: float | Float[AnyArray, ""]) -> Float[
-    jax.Array, "*shape"
-]:
+def soft_round(
+    values: Float[AnyArray, "*shape"], temperature: float | Float[AnyArray, ""]
+) -> Float[jax.Array, "*shape"]:
     """Rounding that has a gradient: exact at temperature 0, nothing at large ones.
 
     Agustsson and Theis, "Universally Quantized Neural Compression", 2020, equation 12.
     """
     center = jnp.floor(values) + 0.5
     return center + 0.5 * jnp.tanh((values - center) / temperature) / jnp.tanh(0.5 / temperature)
-

@@ -36,7 +36,9 @@ def render(
       UsageError: the region is not in the picture, or it has more pixels than can be drawn.
     """
     left, top, columns, rows = check_region(height, width, region)
-    across, x_index = _around((left + np.arange(columns) + 0.5) * (pyramid.width / width), pyramid.width)
+    across, x_index = _around(
+        (left + np.arange(columns) + 0.5) * (pyramid.width / width), pyramid.width
+    )
     picture = np.empty((rows, columns, network.channels), np.float32)
     numbers = tuple(gain * grid.astype(np.float32) for grid in grids)
     count = max(1, _BAND // len(across))
@@ -48,7 +50,9 @@ def render(
             down, y_index = _around(
                 (at + 0.5) * (pyramid.height / height), pyramid.height, 3 * len(at)
             )
-            band = _draw(network, weights, numbers, pyramid.matrices(down, across), y_index, x_index)
+            band = _draw(
+                network, weights, numbers, pyramid.matrices(down, across), y_index, x_index
+            )
             taken = min(count, rows - first)
             picture[first : first + taken] = np.asarray(band)[:, :taken].transpose(1, 2, 0)
             bar.update(taken)

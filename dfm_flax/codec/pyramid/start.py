@@ -56,5 +56,3 @@ def _stored() -> dict[str, Int32[np.ndarray, "..."]]:
     file = resources.files("dfm_flax.codec.pyramid") / "start.npz"
     with resources.as_file(file) as path, np.load(path) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-

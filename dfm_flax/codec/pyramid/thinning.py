@@ -6,7 +6,7 @@ caller says.
 """
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int32
 
 from dfm_flax.codec import grids as coding
 from dfm_flax.codec.context_model import ContextModel
@@ -25,11 +25,11 @@ class Thinning:
         self._grids, self._shapes = grids, pyramid.shapes
         lengths = coding.lengths(grids, model)
         areas = [4.0**exponent for exponent in pyramid.exponents]
-        worth: Float64[np.ndarray, "latents"] = np.concatenate(
+        worth: Float64[np.ndarray, latents] = np.concatenate(
             [length.ravel() / area for length, area in zip(lengths, areas, strict=True)]
         )
         self._flat = np.concatenate([grid.ravel() for grid in grids])
-        taken: Int64[np.ndarray, "taken"] = np.flatnonzero(self._flat)
+        taken = np.flatnonzero(self._flat)
         self._order = taken[np.argsort(-worth[taken], kind="stable")]
 
     @property

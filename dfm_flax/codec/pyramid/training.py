@@ -48,7 +48,7 @@ _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
 _NOISES = 0.22, 0.15  # standard deviation
 
-_WEIGHTS_RATE = 0.02  # learning rate of the machines
+_WEIGHTS_RATE = 0.015  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.004
 _ROUNDED_GRIDS_RATE = 0.0  # relative to that under noise
 _WARMUP = 50  # steps
@@ -132,9 +132,8 @@ def rate_distortion_loss(
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`."""
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
-        values = gain * values_at(grids, batch.matrices)
-        barrier = jax.lax.optimization_barrier
-        picture = network.sharpen(weights, barrier(network.draw(weights, barrier(values))))
+        picture = network.draw(weights, gain * values_at(grids, batch.matrices))
+        picture = network.sharpen(weights, jax.lax.optimization_barrier(picture))
         return jnp.mean((picture - batch.colors) ** 2), network.bits(weights, grids)
 
     def off(params: Any, batch: Batch) -> Scalar:
@@ -153,7 +152,8 @@ def rate_distortion_loss(
         first, last = (part * num_steps for part in _STEERED)
         step = batch.step[0]
         due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= first) & (step < last)
-        return jax.lax.cond(due, measured, lambda: jnp.zeros(()))
+        result: Scalar = jax.lax.cond(due, measured, lambda: jnp.zeros(()))
+        return result
 
     def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         del rng  # the same on all devices
@@ -198,7 +198,7 @@ def train(
     """
     colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
     feed = ImageFeed(colors, pyramid.at_pixels())
-    params = {
+    params: Any = {
         "weights": {name: np.array(array, np.float32) for name, array in start.items()},
         "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
         "log_lambda": np.float32(math.log(trade_off)),
@@ -209,12 +209,13 @@ def train(
         optimizer = _rounded_optimizer(pyramid, num_steps - under_noise)
         parts.append(("rounded", num_steps, optimizer, True))
     key = np.asarray(jax.random.PRNGKey(seed))
-    folder = folder / _identity(image, network, pyramid, start, gain, trade_off, target, num_steps, seed)
+    settings = network, pyramid, start, gain, trade_off, target, num_steps, seed
+    folder = folder / _identity(image, *settings)
     step = 0
     for part, last_step, optimizer, rounded in parts:
         loss = rate_distortion_loss(network, gain, under_noise, target, rounded)
-        state = TrainState.create(key, params, optimizer).replace(step=np.int32(step))
-        state = jax.tree.map(np.asarray, state)
+        state = TrainState.create(key, params, optimizer)
+        state = jax.tree.map(np.asarray, dataclasses.replace(state, step=np.int32(step)))
         schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
         with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
             state, _ = train_loop(
