@@ -4,7 +4,7 @@ import pytest
 from dfm_flax.cli import main
 from dfm_flax.codec import api, container, encoder
 from dfm_flax.codec.api import Encoded, decode, encode
-from dfm_flax.codec.rounding import decoded
+from dfm_flax.codec.goal import Goal
 from dfm_flax.data.images import Image, read_image, write_image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -22,7 +22,7 @@ def gradient():
 def test_pixels_to_bytes_and_back(gradient, tmp_path, monkeypatch, capsys):
     """The same file from floats, integers, a file and the command; what is said of it is true."""
     monkeypatch.setattr("dfm_flax.codec.plan._DEPTH", 3)
-    coded = encode(gradient, bpp=2.0, num_steps=60)
+    coded = encode(gradient, bpp=2.0, num_steps=60, method="machine")
     assert bytes(coded) == coded.data
     assert len(coded) == len(coded.data) <= 2 * 48 * 40 / 8
     assert coded.bpp == pytest.approx(8 * len(coded) / (48 * 40))
@@ -35,6 +35,7 @@ def test_pixels_to_bytes_and_back(gradient, tmp_path, monkeypatch, capsys):
     assert coded.psnr > 20
 
     write_image(tmp_path / "image.png", gradient / 255)
+    # Files that small are machines anyway.
     assert encode(gradient / 255, bpp=2.0, num_steps=60) == coded
     assert encode(tmp_path / "image.png", bpp=2.0, num_steps=60) == coded
     command = ["compress", f"{tmp_path}/image.png", "-o", f"{tmp_path}/c.dfm", "--bpp=2"]
@@ -50,14 +51,15 @@ def test_pixels_to_bytes_and_back(gradient, tmp_path, monkeypatch, capsys):
     [({}, {"bpp": 0.3}), ({"psnr": 30.0}, {"psnr": 30.0}), ({"percent": 9.0}, {"percent": 9.0})],
 )
 def test_what_is_asked_for(gradient, monkeypatch, options, goal):
-    def fake(sources, outs, asked, num_steps, workdir, seed):
+    def fake(sources, outs, asked, num_steps, workdir, seed, *, effort, method):
         assert isinstance(sources[0], Image)
-        assert (asked, num_steps, workdir, seed) == (encoder.Goal(**goal), 7, "w", 3)
+        assert (asked, num_steps, workdir, seed) == (Goal(**goal), 7, "w", 3)
+        assert (effort, method) == (2, "grids")
         outs[0].write_bytes(b"data")
         return [{"bpp": 1.0, "psnr": 2.0, "ms_ssim": None, "weights": 3, "reached": False}]
 
     monkeypatch.setattr(encoder, "encode", fake)
-    coded = encode(gradient, num_steps=7, seed=3, workdir="w", **options)
+    coded = encode(gradient, num_steps=7, seed=3, workdir="w", effort=2, method="grids", **options)
     assert coded == Encoded(b"data", 1.0, 2.0, None, 3, False)
 
 
@@ -76,7 +78,7 @@ def test_decoding_is_that_of_the_command(quantized, tmp_path, deep):
     image = quantized(levels=65535 if deep else 255)
     container.write(tmp_path / "a.dfm", image)
     data = (tmp_path / "a.dfm").read_bytes()
-    np.testing.assert_array_equal(decode(data), decoded(image))
+    np.testing.assert_array_equal(decode(data), image.decoded())
     arguments = ["--scale=2.5", "--region=3,4,20,10"]
     command = ["decompress", f"{tmp_path}/a.dfm", "-o", f"{tmp_path}/a.png", *arguments]
     assert main(command) == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfm_flax.codec import container
+from dfm_flax.codec import container, machine_body
 from dfm_flax.codec.container import MAGIC, from_bytes, read, to_bytes, write
 from dfm_flax.data.images import read_image
 from dfm_flax.errors import UsageError
@@ -121,7 +121,7 @@ def test_wrong_kind_version_and_checksum(quantized):
         (b"", "no .dfm file"),
         (b"\x89PNG\r\n\x1a\n", "no .dfm file"),
         (MAGIC, "damaged or cut short"),
-        (MAGIC + b"\x03" + data[5:], "version 3 of the format, and this dfm_flax reads up to 2"),
+        (MAGIC + b"\x04" + data[5:], "version 4 of the format, and this dfm_flax reads up to 3"),
         (with_checksum(MAGIC + b"\x00" + data[5:-4]), "no version 0"),
         (data[:-1], "damaged or cut short"),
         (data + b"\x00", "damaged or cut short"),
@@ -165,7 +165,7 @@ def test_a_basis_without_a_code_cannot_be_written(quantized, tmp_path):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([b"\x01", b"\x02", None]))
+@given(st.binary(max_size=200), st.sampled_from([b"\x01", b"\x02", b"\x03", None]))
 def test_any_bytes_are_refused(noise, version):
     data = noise if version is None else with_checksum(MAGIC + version + noise)
     with contextlib.suppress(UsageError):
@@ -199,7 +199,8 @@ def test_ten_thousand_mutations_with_right_checksums(quantized):
             continue
         read_well += 1
         weights = sum(layer.size for layer in image.integers)
-        assert weights <= container.FREE_WEIGHTS + container.MAX_WEIGHTS_PER_BYTE * len(body)
+        most = machine_body.FREE_WEIGHTS + machine_body.MAX_WEIGHTS_PER_BYTE * len(body)
+        assert weights <= most
         assert image.height * image.width <= container.MAX_PIXELS
         assert all(np.isfinite(p["coefficients"]).all() for p in image.params.values())
     assert 100 < read_well < 9_900

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfm_flax.cli import main
+from dfm_flax.codec import encoder
 from dfm_flax.codec.container import read
-from dfm_flax.codec.encoder import encode
+from dfm_flax.codec.encoder import encode, steps_of
 from dfm_flax.codec.goal import Goal
 from dfm_flax.codec.plan import plan
 from dfm_flax.codec.rounding import Rounding
@@ -57,13 +58,33 @@ def test_goals_without_sense(goal):
 
 
 def test_too_small_images_are_named(tmp_path, photos):
-    message = r"image a: no machine makes a file of 38 bytes; ask for at least 0\.\d+ bpp"
-    with pytest.raises(UsageError, match=message):
-        encode([str(photos / "a.png")], [tmp_path / "a.dfm"], Goal(bpp=0.1), 10)
+    message = r"image a: there is no file of 38 bytes; ask for at least 0\.\d+ bpp"
+    for method in (None, "grids", "machine"):
+        with pytest.raises(UsageError, match=message):
+            encode([str(photos / "a.png")], [tmp_path / "a.dfm"], Goal(bpp=0.1), 10, method=method)
     assert not (tmp_path / "a.dfm").exists()
 
 
+def test_settings_without_sense(tmp_path, photos):
+    for settings, message in (
+        ({"effort": 0}, "effort 0: it is a whole number from 1 to 9"),
+        ({"effort": 10}, "effort 10"),
+        ({"num_steps": 0}, "--steps 0: train for at least 1"),
+        ({"method": "wavelets"}, "'wavelets' is not one of grids, machine"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            encode([str(photos / "a.png")], [tmp_path / "a.dfm"], Goal(bpp=1.0), **settings)
+    assert not (tmp_path / "a.dfm").exists()
+
+
+@pytest.mark.parametrize("method", encoder.METHODS)
+def test_more_effort_is_more_steps(method):
+    steps = [steps_of(method, effort) for effort in range(1, 10)]
+    assert steps == sorted(set(steps))
+
+
 @given(
+    st.sampled_from(encoder.METHODS),
     st.sampled_from(["bpp", "percent"]),
     st.floats(1e-6, 1e6),
     st.integers(1, 8192),
@@ -72,20 +93,21 @@ def test_too_small_images_are_named(tmp_path, photos):
     st.sampled_from([255, 65535]),
 )
 def test_where_a_rate_cannot_be_had_one_that_can_is_named(
-    unit, rate, height, width, channels, levels
+    method, unit, rate, height, width, channels, levels
 ):
     pixels = np.broadcast_to(np.float32(0), (height, width, channels))
     picture = Image(pixels, levels, "black")
+    bounds = encoder._bounds(method, picture)
     try:
-        Goal(**{unit: rate}).check(picture)
+        Goal(**{unit: rate}).check(picture, *bounds)
     except UsageError as error:
         which, value = re.search(rf"at (least|most) (\S+) {unit}$", str(error)).groups()
         assert (float(value) > rate) == (which == "least")
-        named = Goal(**{unit: float(value)})
-        named.check(picture)
-        plan(named.num_bytes(picture), channels, 100)
-    else:
-        plan(Goal(**{unit: rate}).num_bytes(picture), channels, 100)
+        rate = float(value)
+    num_bytes = Goal(**{unit: rate}).num_bytes(picture)
+    assert bounds[0] <= num_bytes <= bounds[1]
+    if method == "machine":
+        plan(num_bytes, channels, 100)
 
 
 @pytest.mark.slow
@@ -113,7 +135,7 @@ def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
 @pytest.mark.slow
 def test_a_quality_of_a_gray_image(tmp_path, photos, shallow):
     out = tmp_path / "named.dfm"
-    (entry,) = encode([str(photos / "g.png")], [out], Goal(psnr=22.0), 100)
+    (entry,) = encode([str(photos / "g.png")], [out], Goal(psnr=22.0), 100, method="machine")
     assert entry["reached"]
     assert 22 <= entry["psnr"] < 25  # of 200 weights, some are a dB
     assert read(out).machine.channels == 1
@@ -142,13 +164,13 @@ def test_a_quality_out_of_reach_says_so(tmp_path, photos, quantized, monkeypatch
         asked.append(batch[0].num_bytes)
         return [Unreachable(coded, 20.0 + len(asked))]
 
-    monkeypatch.setattr("dfm_flax.codec.encoder._train", train)
+    monkeypatch.setattr("dfm_flax.codec.machine_encoder.train_together", train)
     out = tmp_path / "a.dfm"
     for quality, trained in ((23.5, 3), (90, 2), (1e9, 2)):
         asked.clear()
         arguments = ["compress", str(photos / "a.png"), "-o", str(out), f"--psnr={quality:g}"]
-        assert main([*arguments, "--overwrite"]) == 1
-        message = f"not the {quality:g} dB asked for; use more --steps"
+        assert main([*arguments, "--method=machine", "--overwrite"]) == 1
+        message = f"not the {quality:g} dB asked for; use more --effort"
         assert message in capsys.readouterr().err
         # Larger each time, but never than the raw image.
         assert len(asked) == trained

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dfm_flax.codec import container
+from dfm_flax.codec import container, machine_body
 from dfm_flax.codec.entropy import LARGEST
 from dfm_flax.codec.groups import num_groups
 from dfm_flax.codec.plan import (
@@ -50,7 +50,7 @@ def test_the_smallest_files(channels):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_largest_files(channels):
     largest = max_bytes(channels)
-    assert plan(largest, channels, 1_000).model.machine.width[0] == container.MAX_HIDDEN
+    assert plan(largest, channels, 1_000).model.machine.width[0] == machine_body.MAX_HIDDEN
     with pytest.raises(UsageError, match="no machine"):
         plan(largest + 1, channels, 1_000)
 
@@ -99,9 +99,9 @@ def test_every_planned_file_can_be_written_and_read(size, channels, shape, taper
     for layer, again in zip(image.integers, read.integers, strict=True):
         np.testing.assert_array_equal(layer, again)
     weights = vector_size(machine)
-    assert weights <= container.FREE_WEIGHTS + container.MAX_WEIGHTS_PER_BYTE * len(data)
+    assert weights <= machine_body.FREE_WEIGHTS + machine_body.MAX_WEIGHTS_PER_BYTE * len(data)
     if not mean:  # it is no larger than what the reader asks for, about
-        assert len(data) < 1_000 + 2 * weights / container.MAX_WEIGHTS_PER_BYTE
+        assert len(data) < 1_000 + 2 * weights / machine_body.MAX_WEIGHTS_PER_BYTE
 
 
 def test_no_steps():

@@ -7,7 +7,7 @@ from dfm_flax.codec.budget import QuantizedMachine
 from dfm_flax.codec.container import file_size, from_bytes, to_bytes
 from dfm_flax.codec.entropy import LARGEST
 from dfm_flax.codec.plan import plan, weight_bits
-from dfm_flax.codec.rounding import Rounding, decoded
+from dfm_flax.codec.rounding import Rounding
 from dfm_flax.data.images import Image
 from dfm_flax.errors import DfmError
 from dfm_flax.fourier import FourierMachine
@@ -50,7 +50,7 @@ def test_finer_steps_lose_less_and_take_more(rounding):
 
 
 def test_what_is_decoded_has_the_levels_of_the_image(rounding):
-    values = decoded(rounding.at(0)) * 255
+    values = rounding.at(0).decoded() * 255
     np.testing.assert_allclose(values, np.rint(values), atol=1e-4)
 
 

@@ -1,3 +1,5 @@
+import re
+
 from dfm_flax.cli import main
 from dfm_flax.codec.container import write
 
@@ -6,19 +8,23 @@ def test_what_is_in_a_file(tmp_path, capsys, quantized):
     size = write(tmp_path / "a.dfm", quantized("best"))
     write(tmp_path / "b.dfm", quantized("two layers, gray", levels=65535))
     assert main(["inspect", str(tmp_path), "--layers"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    # Columns are two spaces apart; a structure has single ones.
+    out = capsys.readouterr().out
+    lines = [re.split("  +", line) for line in out.splitlines() if line]
     a = dict(zip(lines[0], lines[1], strict=True))
     assert a["file"] == str(tmp_path / "a.dfm")
-    assert (a["size"], a["bits"], a["depth"], a["width"]) == ("30x20x3", "8", "4", "6")
+    assert (a["size"], a["bits"], a["method"]) == ("30x20x3", "8", "machine")
+    assert a["structure"] == "4 layers of 6, frequencies 8,1,1"
     # 33 + 13 + 13 rows of 6, 13 rows of 3
-    assert (a["frequencies"], a["weights"], a["bytes"]) == ("8,1,1", "393", str(size))
+    assert (a["weights"], a["bytes"]) == ("393", str(size))
     assert float(a["bpp"]) == float(f"{8 * size / 600:.4g}")
     assert float(a["percent"]) == float(f"{100 * size / 1800:.4g}")
     b = dict(zip(lines[0], lines[2], strict=True))
-    assert (b["size"], b["bits"], b["frequencies"]) == ("30x20x1", "16", "2,3,3")
+    assert (b["size"], b["bits"]) == ("30x20x1", "16")
+    assert b["structure"] == "2 layers of 5, frequencies 2,3,3"
     groups = lines[5 : 5 + 15]
-    assert [row[:2] for row in groups[:3]] == [["1", "0"], ["1", "1"], ["1", "2"]]
-    assert sum(int(row[2]) for row in groups) == 393
+    assert [row[0] for row in groups[:3]] == [f"layer 1, frequency {i}" for i in range(3)]
+    assert sum(int(row[1]) for row in groups) == 393
 
 
 def test_a_file_that_is_none(tmp_path, capsys):

@@ -223,7 +223,7 @@ def test_a_folder_that_is_compressed_and_decompressed_in_place(place, untrained,
     """The original photos are still there."""
     Path("photos").mkdir()
     Path("a.png").rename("photos/x.png")
-    assert main(["compress", "photos", "-o", "photos", "--bpp=90"]) == 0
+    assert main(["compress", "photos", "-o", "photos", "--bpp=90", "--method=machine"]) == 0
     before = files()
     assert decompress("photos", "-o", "photos") == 2
     assert "photos/x.png exists" in capsys.readouterr().err
@@ -299,7 +299,7 @@ def untrained(monkeypatch, quantized):
         ]
         return [Untrained(quantized("best", **size)) for size in sizes]
 
-    monkeypatch.setattr("dfm_flax.codec.encoder._train", train)
+    monkeypatch.setattr("dfm_flax.codec.machine_encoder.train_together", train)
     return batches
 
 
@@ -324,7 +324,12 @@ def test_what_is_wrong_with_some_images_costs_no_other(place, untrained, capsys,
     lines = [line for line in output.err.splitlines() if line.startswith("dfm: ")]
     assert len(lines) == 4
     for part, line in zip(
-        ("ph/cut.png: ", "image icon: no machine", "ph/link.png: No such", "diverged"),
+        (
+            "ph/cut.png: ",
+            "image icon: there is no file of 3 bytes",
+            "ph/link.png: No such",
+            "diverged",
+        ),
         lines,
         strict=True,
     ):
