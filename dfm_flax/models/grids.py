@@ -3,10 +3,14 @@
 A line of m nodes, at the centers of m cells of one unit each, has the series of the lowest m
 frequencies that meets its values at the nodes:
 
-    s(x) = sum_{k=0..m-1} c_k cos(pi k x / m),    s(i + 1/2) = value i
+    s(x) = sum_{k=0..m-1} c_k cos(pi k x / m),    s(j + 1/2) = value j
 
 and a grid is the product of one in y and one in x. It goes on beyond its ends as its own mirror
 image, with a period of 2 m cells.
+
+The series that is 1 at node j and 0 at all others has a closed form, with n = j + 1/2:
+
+    (-1)^j cos(pi x) sin(pi n / m) / (m (cos(pi x / m) - cos(pi n / m)))
 """
 
 import jax
@@ -16,14 +20,26 @@ from jaxtyping import Float, Float32
 
 from dfm_flax.typing import AnyArray
 
+_NEAR = 1e-6  # cells, so near to a node the series is its value
+
 
 def cosine_matrix(
     nodes: int, at: Float[np.ndarray, "positions"]
 ) -> Float32[np.ndarray, "positions {nodes}"]:
     """The matrix that takes the values at nodes to those of the series at positions, in cells."""
-    k = np.arange(nodes)
-    to_coefficients = np.cos(np.pi / nodes * np.outer(k, k + 0.5)) * (2 - (k == 0))[:, None] / nodes
-    return (np.cos(np.pi / nodes * np.outer(at, k)) @ to_coefficients).astype(np.float32)
+    half = np.pi / (2 * nodes)
+    centers = np.arange(nodes) + 0.5
+    signs = np.where(np.arange(nodes) % 2, -1.0, 1.0)
+    # A difference of cosines as a product of sines, which does not cancel.
+    before, behind = (np.sin(half * (at[:, None] + way * centers)) for way in (-1, 1))
+    near = np.minimum(np.abs(before), np.abs(behind)) < _NEAR * half
+    denominators = np.multiply(before, behind, out=before)
+    denominators[near] = 1
+    matrix = np.multiply.outer(np.cos(np.pi * (at % 2)), signs * np.sin(2 * half * centers))
+    matrix /= denominators
+    matrix /= -2 * nodes
+    matrix[near] = 1
+    return matrix.astype(np.float32)
 
 
 def grid_at(

@@ -11,8 +11,15 @@ from dfm_flax.models.grids import cosine_matrix, grid_at
 from dfm_flax.typing import AnyArray
 
 MAX_GRIDS = 7  # cells of 1, 2, 4, .., 64 pixels a side
+MAX_SIDE = 2**15  # pixels: matrices of a series have its length squared
+# Numbers of all grids. Where the context makes them nearly certain a file takes next to nothing
+# for them (an image of one color has millions in some hundred bytes), so that this limit cannot
+# go with the file's size; but no reader has more to do than for so many, which takes seconds.
+MAX_LATENTS = 2**25
 
-# Of each grid, what takes it to rows and to columns.
+# Of each grid, what takes its rows or its columns to positions.
+Lines = tuple[Float32[AnyArray, "positions _nodes"], ...]
+# Both.
 Matrices = tuple[
     tuple[Float32[AnyArray, "height _nodes_y"], Float32[AnyArray, "width _nodes_x"]], ...
 ]
@@ -50,18 +57,24 @@ class Pyramid:
         """Numbers of all grids together."""
         return sum(height * width for height, width in self.shapes)
 
-    def matrices(
-        self, rows: Float[np.ndarray, "height"], columns: Float[np.ndarray, "width"]
-    ) -> Matrices:
-        """What takes the grids to positions in pixels from the corner; centers are at 1/2."""
+    def rows_at(self, at: Float[np.ndarray, "height"]) -> Lines:
+        """What takes the rows of grids to positions in pixels; the first center is at 1/2."""
         return tuple(
-            (cosine_matrix(h, rows / 2**exponent), cosine_matrix(w, columns / 2**exponent))
-            for (h, w), exponent in zip(self.shapes, self.exponents, strict=True)
+            cosine_matrix(h, at / 2**exponent)
+            for (h, _), exponent in zip(self.shapes, self.exponents, strict=True)
+        )
+
+    def columns_at(self, at: Float[np.ndarray, "width"]) -> Lines:
+        """The same of their columns."""
+        return tuple(
+            cosine_matrix(w, at / 2**exponent)
+            for (_, w), exponent in zip(self.shapes, self.exponents, strict=True)
         )
 
     def at_pixels(self) -> Matrices:
-        """The matrices of all pixels of the image."""
-        return self.matrices(np.arange(self.height) + 0.5, np.arange(self.width) + 0.5)
+        """What takes the grids to all pixels of the image."""
+        rows = self.rows_at(np.arange(self.height) + 0.5)
+        return tuple(zip(rows, self.columns_at(np.arange(self.width) + 0.5), strict=True))
 
 
 def values_at(

@@ -2,9 +2,13 @@
 
 The 3x3 filter looks one pixel of the original image up, down, left and right, whatever the size
 that is drawn, and no further than the centers of its outermost pixels.
+
+A picture is drawn tile by tile. Those of a column share the products of grids with the columns'
+matrices, so that tiles cost no more operations than the whole at once.
 """
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +16,30 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 from tqdm import tqdm
 
-from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
+from dfm_flax.codec.pyramid.geometry import Lines, Pyramid
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.models.rendering import Region, check_region
 from dfm_flax.typing import AnyArray
 
-_BAND = 2**18  # pixels drawn at once, some hundred bytes each
+_ROWS, _COLUMNS = 128, 1024  # pixels drawn at once, some hundred bytes each
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows or columns of a tile.
+
+    Attributes:
+      start: the first, among those of the picture.
+      count: how many there are. As many are drawn of the last part as of the others, so that all
+        are one compiled function; nobody takes what is too many.
+      at: where the series are needed, in pixels of the original.
+      index: where among these those are of the pixel before each, of its own, and of that behind.
+    """
+
+    start: int
+    count: int
+    at: Float[np.ndarray, "needed"]
+    index: Int32[np.ndarray, "3 drawn"]
 
 
 def render(
@@ -36,56 +58,73 @@ def render(
       UsageError: the region is not in the picture, or it has more pixels than can be drawn.
     """
     left, top, columns, rows = check_region(height, width, region)
-    across, x_index = _around(
-        (left + np.arange(columns) + 0.5) * (pyramid.width / width), pyramid.width
-    )
+    across = _parts(left, columns, width, pyramid.width, _COLUMNS)
+    down = _parts(top, rows, height, pyramid.height, _ROWS)
     picture = np.empty((rows, columns, network.channels), np.float32)
     numbers = tuple(gain * grid.astype(np.float32) for grid in grids)
-    count = max(1, _BAND // len(across))
-    with tqdm(total=rows, unit="row", delay=2, leave=False, disable=None) as bar:
-        for first in range(0, rows, count):
-            # All bands have as many rows, so that they are one compiled function; of the last
-            # band some are drawn that nobody takes.
-            at = np.minimum(top + first + np.arange(min(count, rows)), height - 1)
-            down, y_index = _around(
-                (at + 0.5) * (pyramid.height / height), pyramid.height, 3 * len(at)
-            )
-            band = _draw(
-                network, weights, numbers, pyramid.matrices(down, across), y_index, x_index
-            )
-            taken = min(count, rows - first)
-            picture[first : first + taken] = np.asarray(band)[:, :taken].transpose(1, 2, 0)
-            bar.update(taken)
+    total = len(across) * len(down)
+    with tqdm(total=total, unit="tile", delay=2, leave=False, disable=None) as bar:
+        for x in across:
+            lines = _lines(numbers, pyramid.columns_at(x.at))
+            for y in down:
+                drawn = _draw(network, weights, lines, pyramid.rows_at(y.at), y.index, x.index)
+                tile = np.asarray(drawn)[:, : y.count, : x.count].transpose(1, 2, 0)
+                picture[y.start : y.start + y.count, x.start : x.start + x.count] = tile
+                bar.update()
     return np.clip(picture, 0, 1, out=picture)
 
 
-def _around(
-    at: Float[np.ndarray, "positions"], size: int, padded: int = 0
-) -> tuple[Float[np.ndarray, "needed"], Int32[np.ndarray, "3 positions"]]:
-    """The positions that are one pixel before `at`, at it and behind it, each once.
+def _parts(first: int, count: int, drawn: int, size: int, most: int) -> list[_Part]:
+    """A line of pixels in parts.
 
-    Returns:
-      The positions, and where among them those of the three are. With `padded` there are so many
-      positions, the last of them again and again.
+    Args:
+      first, count: which pixels of the picture.
+      drawn: how many it has.
+      size: how many the original has.
+      most: pixels of a part.
     """
-    three = np.clip(at + np.array([[-1.0], [0.0], [1.0]]), 0.5, size - 0.5)
-    needed, index = np.unique(three, return_inverse=True)
-    if padded:
-        needed = np.pad(needed, (0, max(0, padded - len(needed))), mode="edge")
-    return needed, index.reshape(three.shape).astype(np.int32)
+    length = -(-count // -(-count // most))
+    parts = []
+    for start in range(0, count, length):
+        pixels = np.minimum(first + start + np.arange(length), drawn - 1)
+        at = (pixels + 0.5) * (size / drawn)
+        three = np.clip(at + np.array([[-1.0], [0.0], [1.0]]), 0.5, size - 0.5)
+        needed, index = np.unique(three, return_inverse=True)
+        index = index.reshape(three.shape).astype(np.int32)
+        parts.append(_Part(start, min(length, count - start), needed, index))
+    longest = max(len(part.at) for part in parts)
+    return [
+        _Part(
+            part.start,
+            part.count,
+            np.pad(part.at, (0, longest - len(part.at)), mode="edge"),
+            part.index,
+        )
+        for part in parts
+    ]
+
+
+@jax.jit
+def _lines(
+    grids: tuple[Float[AnyArray, "_nodes_y _nodes_x"], ...], columns: Lines
+) -> tuple[Float[jax.Array, "_nodes_y columns"], ...]:
+    """The grids at these columns."""
+    with jax.default_matmul_precision("highest"):
+        return tuple(jnp.matmul(grid, at.T) for grid, at in zip(grids, columns, strict=True))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(
     network: Network,
     weights: Weights,
-    grids: tuple[Float[AnyArray, "_nodes_y _nodes_x"], ...],
-    matrices: Matrices,
+    lines: tuple[Float[AnyArray, "_nodes_y columns"], ...],
+    rows: Lines,
     y_index: Int32[AnyArray, "3 rows"],
     x_index: Int32[AnyArray, "3 columns"],
 ) -> Float[jax.Array, "channels rows columns"]:
     with jax.default_matmul_precision("highest"):  # the same picture on every device
-        picture = network.draw(weights, values_at(grids, matrices))
+        values = [jnp.matmul(at, line) for at, line in zip(rows, lines, strict=True)]
+        picture = network.draw(weights, jax.lax.optimization_barrier(jnp.stack(values)))
         total = picture[:, y_index[1]][:, :, x_index[1]]
         for a in range(3):
             for b in range(3):
