@@ -13,6 +13,7 @@ from dfm_flax.codec.coded_image import CodedImage
 from dfm_flax.codec.goal import Goal
 from dfm_flax.codec.machine_encoder import Job
 from dfm_flax.codec.pyramid import encoder as pyramid_encoder
+from dfm_flax.codec.pyramid.geometry import MAX_SIDE
 from dfm_flax.config_values import check_seed
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.data.memory import check_fits
@@ -35,7 +36,9 @@ DEFAULT_EFFORT = 5
 _SMALL = 600  # bytes, under which a machine of the position alone is better
 _TOGETHER = 8  # images that are trained at once: more take more memory and save no time
 _KEPT_BYTES = 2**29  # of pixels at once, but for those of a single image
-_BYTES_PER_PIXEL = 420  # that training over grids takes, and 12 for the pixels themselves
+# Memory that training over grids takes: for each pixel, and for the matrices of series, by the
+# squares of both sides.
+_BYTES_PER_PIXEL, _BYTES_PER_SQUARE = 420, 32
 
 _Tell = Callable[[DfmError], None]
 
@@ -120,6 +123,8 @@ def encode(
     check_seed(seed)
     if method is not None and method not in METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    if num_steps is not None and num_steps < 1:
+        raise UsageError(f"--steps {num_steps}: train for at least 1")
     steps = {name: num_steps or steps_of(name, effort) for name in METHODS}
     tell = failed or _raise
     with temporary_folder() as temporary:
@@ -174,8 +179,7 @@ def _planned(
             chosen = method or ("machine" if num_bytes < _SMALL else "grids")
             goal.check(image, *_bounds(chosen, image))
             if chosen == "grids":
-                pixels = image.pixels.shape[0] * image.pixels.shape[1]
-                check_fits(_BYTES_PER_PIXEL * pixels, f"training on image {image.name}")
+                _check_grids(image)
         except UsageError as error:
             tell(error)
             continue
@@ -194,6 +198,19 @@ def _bounds(method: str, image: Image) -> tuple[float, float]:
     if method == "grids":
         return pyramid_encoder.MIN_BYTES, max(raw, pyramid_encoder.MIN_BYTES)
     return machine_encoder.bounds(image.pixels.shape[-1])
+
+
+def _check_grids(image: Image) -> None:
+    """Raises UsageError if the image is too large to be trained over grids."""
+    height, width = image.pixels.shape[:2]
+    if max(height, width) > MAX_SIDE:
+        raise UsageError(
+            f"image {image.name}: a side of {max(height, width):,} pixels; grids have up to "
+            f"{MAX_SIDE:,}, --method machine any"
+        )
+    num_bytes = _BYTES_PER_PIXEL * height * width
+    num_bytes += _BYTES_PER_SQUARE * (height * height + width * width)
+    check_fits(num_bytes, f"training on image {image.name}")
 
 
 def _read(source: str | Image) -> Image:

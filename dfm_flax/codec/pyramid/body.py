@@ -9,17 +9,12 @@ import numpy as np
 
 from dfm_flax.codec import entropy, grids
 from dfm_flax.codec.fields import FRAME, Reader, varint
-from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, Pyramid
+from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, MAX_LATENTS, MAX_SIDE, Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage
 from dfm_flax.codec.pyramid.network import Network
 from dfm_flax.codec.pyramid.weights import MAX_STEP_CODE, CodedWeights
 
 VERSION = 3
-
-# Numbers of grids that a file of no bytes could have, and more for each byte: numbers that the
-# context makes nearly certain take next to nothing, and a small file must not ask for much work.
-FREE_LATENTS = 2**21
-MAX_LATENTS_PER_BYTE = 2**12
 
 _COLOR, _DEEP, _SHAPE, _START = 0, 1, 2, 4  # places in the flags
 
@@ -56,6 +51,8 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     Raises:
       ValueError: it is damaged, or asks for too much.
     """
+    if max(height, width) > MAX_SIDE:
+        raise ValueError(f"{width} x {height}: sides have up to {MAX_SIDE:,} pixels")
     flags, sizes, gain_code = reader.take(3)
     if flags >> _START:
         raise ValueError("its machines start from weights that are unknown here")
@@ -73,9 +70,8 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     if shape >= entropy.SHAPES or max(widths) > entropy.MAX_WIDTH:
         raise ValueError("its entropy model is unknown")
     pyramid = Pyramid(height, width, first, count)
-    most = FREE_LATENTS + MAX_LATENTS_PER_BYTE * len(reader.rest)
-    if pyramid.size > most:
-        raise ValueError(f"it asks for more than {most:,} numbers, too many for its size")
+    if pyramid.size > MAX_LATENTS:
+        raise ValueError(f"it asks for more than {MAX_LATENTS:,} numbers")
     shapes = [(len(group.rows), *network.shapes[group.name][1:]) for group in groups]
     words = reader.words(reader.varint())
     flat = entropy.decode(words, shape, widths, [math.prod(shape) for shape in shapes])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dfm_flax.baselines import codecs
-from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, Pyramid
+from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, MAX_LATENTS, Pyramid
 from dfm_flax.codec.pyramid.image import gain_code_of
 from dfm_flax.data.images import Image
 from dfm_flax.metrics.distortion import mse
@@ -21,6 +21,7 @@ _CAUTION = 0.55  # JPEG is worse the fewer bits it has
 _QUALITIES = (3, 10, 25, 50, 75, 92)
 _TRADE_OFFS = 2e-6, 0.2  # the least and the largest lambda
 _UNIT_TRADE_OFF = 0.004  # at which a unit of the grids stands for 1
+_SLOPES = -10.0, -0.1  # those of other curves are an accident, of a tiny image or an empty one
 _COARSE = 0.1  # bits per pixel, under which a grid with a cell a pixel is not worth its while
 
 
@@ -57,9 +58,15 @@ def plan(image: Image, bpp: float | None, quality: float | None) -> Plan:
     trade_off = min(max(trade_off, _TRADE_OFFS[0]), _TRADE_OFFS[1])
     most = max(1, math.ceil(math.log2(max(height, width)))) if max(height, width) > 1 else 1
     first = 1 if (bpp or ours) < _COARSE and most > 2 else 0
-    count = max(1, min(MAX_GRIDS, most + 1) - first)
+    pyramid = _pyramid(height, width, first, most)
+    while pyramid.size > MAX_LATENTS:
+        pyramid = _pyramid(height, width, pyramid.first + 1, most)
     gain = math.sqrt(trade_off / _UNIT_TRADE_OFF)
-    return Plan(Pyramid(height, width, first, count), gain_code_of(gain), trade_off)
+    return Plan(pyramid, gain_code_of(gain), trade_off)
+
+
+def _pyramid(height: int, width: int, first: int, most: int) -> Pyramid:
+    return Pyramid(height, width, first, max(1, min(MAX_GRIDS, most + 1) - first))
 
 
 def _curve_of_jpeg(image: Image) -> tuple[list[float], list[float]]:
@@ -77,5 +84,5 @@ def _curve_of_jpeg(image: Image) -> tuple[list[float], list[float]]:
 def _along(x: list[float], y: list[float], at: float) -> tuple[float, float]:
     """The value and the slope of a falling curve through points; straight beyond its ends."""
     i = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
-    slope = min(-0.1, (y[i] - y[i - 1]) / max(x[i] - x[i - 1], 1e-3))
+    slope = float(np.clip((y[i] - y[i - 1]) / max(x[i] - x[i - 1], 1e-3), *_SLOPES))
     return y[i] + slope * (at - x[i]), slope
