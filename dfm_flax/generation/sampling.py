@@ -53,7 +53,8 @@ class TrainedGenerator(Sampler):
         latents lie.
 
         Args:
-          first, second: places in the data set, from 0 on.
+          first: a place in the data set, from 0 on.
+          second: another one.
 
         Raises:
           UsageError: there are no such images, or the model cannot draw that size.
