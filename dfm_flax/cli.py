@@ -25,6 +25,7 @@ from dfm_flax.commands import (
     sample,
     sweep,
     train,
+    view,
 )
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_interrupt
@@ -40,6 +41,7 @@ _COMMANDS = (
     compress,
     decompress,
     inspect,
+    view,
     report,
     sample,
     interpolate,
