@@ -88,7 +88,7 @@ def stored(digits, recipe, tmp_path, monkeypatch):
 def test_weights_and_features_are_those_of_float32_on_every_device(digits, recipe, precisions):
     train, _ = digits
     model, optimizer = classifier._model(train.num_classes), optax.adam(1e-3)
-    params = model.init(jax.random.PRNGKey(0), train.images[:1])["params"]
+    params = jax.jit(model.init)(jax.random.PRNGKey(0), train.images[:1])["params"]
     looked = precisions(lambda x: classifier._apply(model, params, x), train.images[:3])
     state = TrainState.create(jax.random.PRNGKey(1), params, optimizer)
     feed = classifier._LabeledFeed(jnp.asarray(train.images[:9]), jnp.asarray(train.labels[:9]))
