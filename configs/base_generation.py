@@ -25,6 +25,10 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.data.split = "all"
     config.data.data_dir = ""  # of TFDS; "" for ~/tensorflow_datasets
     config.data.size = 0  # pixels of the sides that images are brought to; 0 keeps the size
+    # "device" keeps all images on each device, "stream" reads those of the next steps from the
+    # disk, "auto" streams sets that take more than a quarter of a device's memory.
+    config.data.feed = "auto"
+    config.data.workers = -1  # processes that read a stream; -1: for each core but one, 16 at most
 
     config.model = ConfigDict()
     config.model.name = generator

@@ -23,6 +23,7 @@ class GenerationTask(Task):
         return load_config(f"base_generation:{name}")
 
     def check_sense(self, config: ConfigDict) -> None:
+        from dfm_flax.data.feed_choice import check_feed
         from dfm_flax.generation.generator import ImageShape, make_generator
         from dfm_flax.training.optimizers import check_optimizer
         from dfm_flax.training.step import check_precision
@@ -35,6 +36,7 @@ class GenerationTask(Task):
             )
         check_optimizer(config.optimizer, config.training.num_steps)
         check_precision(config.training.precision)
+        check_feed(config.data)
         # The data set is not read yet; of images as large as these no setting is too large.
         make_generator(config, ImageShape(4096, 4096, 3))
 
@@ -60,7 +62,7 @@ class GenerationTask(Task):
     ) -> list[Path]:
         import numpy as np
 
-        from dfm_flax.data.image_sets import load_image_set
+        from dfm_flax.data.feed_choice import load_looked_at
         from dfm_flax.figures.image_output import claim_images, write_images
         from dfm_flax.generation.input_images import read_images
         from dfm_flax.generation.sampling import load_generator
@@ -69,7 +71,7 @@ class GenerationTask(Task):
         generator = load_generator(workdir)
         shape = generator.shape
         if split:
-            held_out = load_image_set(**{**generator.config.data, "split": split})
+            held_out = load_looked_at(generator.config.data, split)
             originals = (held_out.images / 255).astype(np.float32)
         else:
             originals = read_images([str(image) for image in images], shape)

@@ -11,11 +11,13 @@ from jaxtyping import PRNGKeyArray, UInt32
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
+from dfm_flax.data.stream import num_workers
 from dfm_flax.fourier.series import evaluation
-from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.generation.feed import ImageFeed, ImageStream
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params
 from dfm_flax.generation.learning_rates import make_learning_rates, make_table_optimizer
 from dfm_flax.generation.run import GenerationRun
+from dfm_flax.generation.training_images import TrainingImages
 from dfm_flax.training.loop import Schedule
 from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import MakeLoss, make_loss
@@ -51,12 +53,14 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
     if config.model.latents == "table":
-        check_memory(len(run.images), latent_size)
+        check_memory(run.data.num, latent_size)
     step = make_generation_step(run.model, config)
-    state, order = initial_state(run.model, config, run.shape, len(run.images))
-    feed = ImageFeed(run.images, order, training.batch_size, latent_size)
+    way = "streamed from the disk" if run.data.feed.streams else "on the devices"
+    log.info("images are %s (%s)", way, run.data.feed.reason)
+    state, order = initial_state(run.model, config, run.shape, run.data.num)
+    feed = make_feed(run.data, order, config)
     weights = {name: num_parameters(state.params[name]) for name in state.params}
-    log.info("%s: %d images of %s, weights: %s", run.folder, len(run.images), run.shape, weights)
+    log.info("%s: %d images of %s, weights: %s", run.folder, run.data.num, run.shape, weights)
     log.info("Fourier series by %s", evaluation())
     if not cluster.is_writer():
         train_loop(step, state, feed, schedule, run.checkpoints, curve="mse")
@@ -77,6 +81,24 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
         )
         log.info("trained for %.0f s", time.perf_counter() - begin)
         return [run.measure(state)]
+
+
+def make_feed(
+    data: TrainingImages, order: UInt32[np.ndarray, "2"], config: ConfigDict
+) -> ImageFeed | ImageStream:
+    """What the steps of a run get their batches from, in the order of a random key."""
+    training, latent_size = config.training, config.model.latent_size
+    if data.source is None:
+        return ImageFeed(data.images, order, training.batch_size, latent_size)
+    return ImageStream(
+        data.source,
+        order,
+        training.batch_size,
+        latent_size,
+        training.num_steps,
+        training.log_every,
+        num_workers(config.data.workers),
+    )
 
 
 def make_generation_step(model: Generator, config: ConfigDict) -> Step:

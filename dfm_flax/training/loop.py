@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Integer
 from tqdm import tqdm
@@ -16,12 +17,18 @@ from dfm_flax import cluster
 from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.feeding import Feeding, opened
+from dfm_flax.training.losses import Metrics
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import Step, first_replica, make_train_steps, replicate
 
 log = logging.getLogger(__name__)
+
+_SPENT_ON = ("steps", "input", "log", "checkpoint")
+
+_Means = dict[str, Float[np.ndarray, "*machines"]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ class Progress:
       metrics: means since the last call, by name; "loss" among them. Each is one number, or of
         many models trained at once one for each.
       steps_per_second: since the last call.
-      seconds: since the last call, by what they were spent on: steps, log and checkpoint.
+      seconds: since the last call, by what they were spent on: steps, waits for input, log and
+        checkpoint.
       state: replicated over the devices; the next dispatch takes its memory away.
     """
 
@@ -104,7 +112,8 @@ def train(
     Args:
       step: of one model, or of many at once (`training.step.over_machines`).
       state: the initial state, one replica.
-      feed: what `step` draws its batches from, one replica; see `training.feed.Feed`.
+      feed: what `step` draws its batches from, one replica, see `training.feed.Feed`; or a
+        `training.feeding.Stream` of these.
       names: of many models trained at once, for messages.
       curve: the metric that the training curve is made of.
       on_log: called by process 0 after each dispatch; what it returns is shown in the
@@ -125,9 +134,7 @@ def train(
         cluster.part()
         return state, history
     train_steps = make_train_steps(step)
-    state, feed = replicate(state), replicate(feed)
-    if cluster.num_processes() > 1:
-        state, *_ = train_steps(state, feed, np.int32(0))  # compiles, before they meet
+    state = replicate(state)
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
         total=schedule.num_steps,
@@ -136,24 +143,27 @@ def train(
         dynamic_ncols=True,
         disable=None if writes else True,
     )
-    spent = dict.fromkeys(("steps", "log", "checkpoint"), 0.0)
-    with bar, stop_requests() as requested:
+    spent = dict.fromkeys(_SPENT_ON, 0.0)
+    with bar, stop_requests() as requested, opened(feed, start) as feeding:
+        if cluster.num_processes() > 1:
+            state, *_ = train_steps(
+                state, feeding.example, np.int32(0)
+            )  # compiles, before they meet
         while done < schedule.num_steps and not _agreed(requested()):
             count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
             if profile is not None:
                 profile.before_dispatch(done)
-            with _timed(spent, "steps"):
-                state, means, first_bad, finite = train_steps(state, feed, np.int32(count))
-                metrics = {name: np.asarray(mean) for name, mean in means.items()}
+            state, metrics, first_bad, finite = _take(train_steps, state, feeding, count, spent)
             if curve not in metrics:
                 raise UsageError(
                     f"the loss gives the metrics {', '.join(metrics)}, and lacks {curve!r}"
                 )
             done += count
-            _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
+            _check_finite(first_bad, finite, done, names, checkpoints)
             if not writes:
                 continue
-            progress = Progress(done, metrics, count / spent["steps"], spent.copy(), state)
+            speed = count / (spent["steps"] + spent["input"])
+            progress = Progress(done, metrics, speed, spent.copy(), state)
             history.append((done, np.atleast_1d(metrics[curve]).tolist()))
             spent = dict.fromkeys(spent, 0.0)
             with _timed(spent, "log"):
@@ -173,6 +183,61 @@ def train(
     if stop:
         raise Interrupted(stop, done)
     return state, history
+
+
+def _take(
+    train_steps: Callable[..., Any],
+    state: Any,
+    feeding: Feeding,
+    count: int,
+    spent: dict[str, float],
+) -> tuple[Any, _Means, Integer[np.ndarray, "*machines"], bool]:
+    """Takes so many steps, in as many dispatches as the feeds of these steps are.
+
+    While one is under way the next feed comes to the devices; a third is not asked for, as it
+    would need room there.
+
+    Returns:
+      The state, mean metrics, the first step whose loss is not finite (-1 if there is none) and
+      whether all parameters are finite.
+    """
+    clock, waited, left = time.perf_counter(), 0.0, count
+    parts: list[tuple[Any, ...]] = []  # of each dispatch: steps, and what it tells
+    while left:
+        if len(parts) > 1:
+            jax.block_until_ready(parts[-2])
+        asked = time.perf_counter()
+        feed, num = feeding.next(left)
+        if not parts or _is_done(parts[-1]):
+            waited += time.perf_counter() - asked  # in which the devices had nothing to do
+        state, *told = train_steps(state, feed, np.int32(num))
+        parts.append((num, *told))
+        left -= num
+    metrics = _mean([(num, means) for num, means, *_ in parts])
+    first_bad = np.asarray(parts[0][2])
+    for _, _, found, _ in parts[1:]:
+        first_bad = np.where(first_bad < 0, np.asarray(found), first_bad)
+    finite = all(bool(finite) for *_, finite in parts)
+    spent["input"] += waited
+    spent["steps"] += time.perf_counter() - clock - waited
+    return state, metrics, first_bad, finite
+
+
+def _is_done(part: Any) -> bool:
+    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(part) if isinstance(leaf, jax.Array)]
+    return all(leaf.is_ready() for leaf in leaves)
+
+
+def _mean(parts: Sequence[tuple[int, Metrics]]) -> _Means:
+    """The metrics of many steps from those of fewer, each with their number."""
+    if len(parts) == 1:
+        return {name: np.asarray(mean) for name, mean in parts[0][1].items()}
+    total = sum(num for num, _ in parts)
+    sums = {
+        name: sum(num * np.asarray(means[name], np.float64) for num, means in parts)
+        for name in parts[0][1]
+    }
+    return {name: np.asarray(value / total, np.float32) for name, value in sums.items()}
 
 
 @contextlib.contextmanager

@@ -197,13 +197,13 @@ class TableOptimizer:
         return table.update(index, gradients, self.learning_rate(step), self.b1, self.b2)
 
     def latents(
-        self, table: LatentTable, step: Count, num: int
-    ) -> Float32[np.ndarray, "{num} latent"]:
-        """The first `num` latents after `step` steps.
+        self, table: LatentTable, step: Count, index: Integer[np.ndarray, "some"]
+    ) -> Float32[np.ndarray, "some latent"]:
+        """Some latents after `step` steps.
 
         The table stays as it is, so that looking at it changes no bit of the training.
         """
-        few = jax.tree.map(lambda leaf: leaf[:num], table)
+        few = jax.tree.map(lambda leaf: leaf[index], table)
         return np.asarray(jax.jit(self._settled)(few, step))
 
     def _settled(self, table: LatentTable, step: Count) -> Float[jax.Array, "images latent"]:
