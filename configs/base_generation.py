@@ -65,6 +65,9 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     # Of matrix products: "default" is what is fast on a device (TF32 on recent GPUs, bfloat16 on
     # TPUs), "highest" float32, "high" between them. CPUs have float32 alone.
     config.training.precision = "default"
+    # Of a table of latents: "replicated", all of it on each device, or "sharded", of each device an
+    # equal part of its rows, by which tables larger than a device train.
+    config.training.table_placement = "replicated"
     config.training.log_every = 100  # steps a dispatch, with one line in the log
     config.training.checkpoint_every = 1_000  # steps, a multiple of log_every
     config.training.keep_checkpoints = 2  # the newest

@@ -19,7 +19,7 @@ from dfm_flax.data.image_source import ImageSource
 from dfm_flax.data.shuffling import HostOrder, shuffled_batch
 from dfm_flax.data.stream import ShuffledRows, batches
 from dfm_flax.generation.generator import ImageBatch
-from dfm_flax.training.step import DEVICES, replicate
+from dfm_flax.training.step import local_places, place_rows, replicate
 from dfm_flax.typing import AnyArray, Count
 
 _BYTES_AT_ONCE = 2**26  # of images that a process gives to its devices, at most
@@ -121,7 +121,7 @@ class ImageStream:
         """See `training.feeding.Stream`."""
         num_images = len(self.source)
         order = HostOrder.create(self.order, num_images, self.num_steps * self.batch_size)
-        places = _places()
+        places = tuple(local_places().values())
         rows = ShuffledRows(self.source, order, self.batch_size, jax.device_count(), places)
         share = self.batch_size // jax.device_count()
         batch_bytes = share * len(places) * int(np.prod(self.source.shape))
@@ -175,21 +175,8 @@ class _Feeding:
         self, images: UInt8[np.ndarray, "devices rows height width channels"]
     ) -> StreamFeed:
         first = np.full(len(images), self._step, np.int32)
-        on_images, on_first = _placed(images, first)
+        on_images, on_first = place_rows((images, first))
         return dataclasses.replace(self._common, images=on_images, first=on_first)
-
-
-def _placed(*rows: AnyArray) -> tuple[jax.Array, ...]:
-    """Arrays with a leading axis, a row on each local device."""
-    return jax.pmap(lambda *rows: rows, axis_name=DEVICES, devices=jax.local_devices())(*rows)
-
-
-def _places() -> tuple[int, ...]:
-    """Which shares of a batch fall to the local devices, in the order of rows on them."""
-    rows = np.arange(jax.local_device_count())
-    place = jax.pmap(lambda row: (row, jax.lax.axis_index(DEVICES)), axis_name=DEVICES)
-    found = [[int(shard.data[0]) for shard in leaf.addressable_shards] for leaf in place(rows)]
-    return tuple(place for _, place in sorted(zip(*found, strict=True)))
 
 
 def _draw(feed: ImageFeed | StreamFeed, num_images: int, rng: PRNGKeyArray, step: Count) -> Drawn:

@@ -22,7 +22,6 @@ from dfm_flax.training.loop import Progress
 from dfm_flax.training.observer import Observers, write_observation
 from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState, num_parameters
-from dfm_flax.training.step import first_replica
 
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
 
@@ -97,11 +96,14 @@ class GenerationRun:
         self._tensorboard.write_scalars(
             step, performance(progress, training.batch_size, OPERATIONS * products)
         )
-        if self._observers is not None and self._observers.due(step):
-            # Without the optimizer's state, which is the larger part, and not looked at.
-            snapshot = self.snapshot(first_replica(progress.state.replace(opt_state=())))
+        if self._observers is not None and progress.whole is not None and self.looks(step):
+            snapshot = self.snapshot(progress.whole)
             write_observation(self._tensorboard, step, self._observers(snapshot))
         return {"loss": f"{metrics['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
+
+    def looks(self, step: int) -> bool:
+        """Whether observers look after that step; all processes know."""
+        return bool(self.config.observers) and step % self.config.observe_every == 0
 
     def measure(self, state: TrainState) -> dict[str, Any]:
         """Writes the result of the run.

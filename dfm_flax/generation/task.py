@@ -26,6 +26,7 @@ class GenerationTask(Task):
         from dfm_flax.data.feed_choice import check_feed
         from dfm_flax.generation.generator import ImageShape, make_generator
         from dfm_flax.training.optimizers import check_optimizer
+        from dfm_flax.training.placement import make_placement
         from dfm_flax.training.step import check_precision
 
         if not 0 <= config.seed < 2**32:
@@ -37,6 +38,9 @@ class GenerationTask(Task):
         check_optimizer(config.optimizer, config.training.num_steps)
         check_precision(config.training.precision)
         check_feed(config.data)
+        make_placement(
+            config.training.table_placement, 1 if config.model.latents == "table" else None
+        )
         # The data set is not read yet; of images as large as these no setting is too large.
         make_generator(config, ImageShape(4096, 4096, 3))
 

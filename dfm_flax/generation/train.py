@@ -22,6 +22,7 @@ from dfm_flax.training.loop import Schedule
 from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import MakeLoss, make_loss
 from dfm_flax.training.optimizers import make_grouped_optimizer
+from dfm_flax.training.placement import make_placement
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.state import TrainState, num_parameters
 from dfm_flax.training.step import Step, at_precision, check_divides, make_step
@@ -52,8 +53,12 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     training, latent_size = config.training, config.model.latent_size
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
-    if config.model.latents == "table":
-        check_memory(run.data.num, latent_size)
+    has_table = config.model.latents == "table"
+    num_rows = run.data.num if has_table else None
+    placement = make_placement(config.training.table_placement, num_rows)
+    if has_table:
+        shared_by = jax.device_count() if placement.needs_all else 1
+        check_memory(run.data.num, latent_size, shared_by)
     step = make_generation_step(run.model, config)
     way = "streamed from the disk" if run.data.feed.streams else "on the devices"
     log.info("images are %s (%s)", way, run.data.feed.reason)
@@ -63,7 +68,16 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     log.info("%s: %d images of %s, weights: %s", run.folder, run.data.num, run.shape, weights)
     log.info("Fourier series by %s", evaluation())
     if not cluster.is_writer():
-        train_loop(step, state, feed, schedule, run.checkpoints, curve="mse")
+        train_loop(
+            step,
+            state,
+            feed,
+            schedule,
+            run.checkpoints,
+            curve="mse",
+            looks=run.looks,
+            placement=placement,
+        )
         return []
 
     # Only now, so that settings that turned out wrong can be corrected.
@@ -77,6 +91,8 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
             run.checkpoints,
             curve="mse",
             on_log=run.log,
+            looks=run.looks,
+            placement=placement,
             profile=Profile(run.folder, profile_steps) if profile_steps else None,
         )
         log.info("trained for %.0f s", time.perf_counter() - begin)
@@ -108,6 +124,7 @@ def make_generation_step(model: Generator, config: ConfigDict) -> Step:
         make_grouped_optimizer(config.optimizer, make_learning_rates(config)),
         ema_decay=config.optimizer.ema_decay,
         table_optimizer=make_table_optimizer(config),
+        shards_table=config.training.table_placement == "sharded",
     )
     return at_precision(step, config.training.precision)
 

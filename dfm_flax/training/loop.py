@@ -19,10 +19,11 @@ from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.feeding import Feeding, opened
 from dfm_flax.training.losses import Metrics
+from dfm_flax.training.placement import Placement, Replicated
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import Step, first_replica, make_train_steps, replicate
+from dfm_flax.training.step import Step, make_train_steps
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ class Progress:
       steps_per_second: since the last call.
       seconds: since the last call, by what they were spent on: steps, waits for input, log and
         checkpoint.
-      state: replicated over the devices; the next dispatch takes its memory away.
+      state: on the devices; the next dispatch takes its memory away.
+      whole: the state as NumPy arrays, after steps that `looks` names; the optimizer's may lack.
     """
 
     step: int
@@ -90,6 +92,7 @@ class Progress:
     steps_per_second: float
     seconds: Mapping[str, float]
     state: Any
+    whole: TrainState | None = None
 
 
 def train(
@@ -102,6 +105,8 @@ def train(
     names: Sequence[str] = (),
     curve: str = "loss",
     on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
+    looks: Callable[[int], bool] = lambda step: False,
+    placement: Placement | None = None,
     profile: Profile | None = None,
 ) -> tuple[TrainState, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
@@ -118,6 +123,8 @@ def train(
       curve: the metric that the training curve is made of.
       on_log: called by process 0 after each dispatch; what it returns is shown in the
         progress bar.
+      looks: after which steps `on_log` asks for the whole state; the same in all processes.
+      placement: of the state on the devices; a copy on each if None.
       profile: of process 0, if one is wanted.
 
     Returns:
@@ -128,13 +135,14 @@ def train(
       Interrupted: SIGINT or SIGTERM came to this process or another; the state was saved first.
     """
     writes = cluster.is_writer()
+    placement = placement or Replicated()
     state, history = _resume(state, checkpoints)
     start = done = int(state.step)
     if start >= schedule.num_steps:
         cluster.part()
         return state, history
     train_steps = make_train_steps(step)
-    state = replicate(state)
+    state = placement.put(state)
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
         total=schedule.num_steps,
@@ -160,21 +168,26 @@ def train(
                 )
             done += count
             _check_finite(first_bad, finite, done, names, checkpoints)
+            saves, looked_at = done % schedule.checkpoint_every == 0, looks(done)
+            whole = None
+            if (saves or looked_at) and (writes or placement.needs_all):
+                # To look at it, without the optimizer's state, which is the larger part.
+                whole = placement.get(state if saves else state.replace(opt_state=()))
             if not writes:
                 continue
             speed = count / (spent["steps"] + spent["input"])
-            progress = Progress(done, metrics, speed, spent.copy(), state)
+            progress = Progress(done, metrics, speed, spent.copy(), state, whole)
             history.append((done, np.atleast_1d(metrics[curve]).tolist()))
             spent = dict.fromkeys(spent, 0.0)
             with _timed(spent, "log"):
                 bar.set_postfix(on_log(progress), refresh=False)
                 bar.update(count)
-            if done % schedule.checkpoint_every == 0:
+            if saves:
                 with _timed(spent, "checkpoint"):
-                    checkpoints.save(done, first_replica(state), history)
+                    checkpoints.save(done, whole, history)
         if profile is not None:
             profile.end()
-        state = first_replica(state)
+        state = placement.get(state)
         if writes:
             checkpoints.save(done, state, history)
             checkpoints.wait()

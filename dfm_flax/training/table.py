@@ -236,9 +236,9 @@ def _power(
     return jnp.exp(exponent * _log(base)) if base else jnp.where(exponent > 0, 0.0, 1.0)
 
 
-def check_memory(num: int, latent_size: int) -> None:
-    """Raises UsageError for a table that the devices cannot hold."""
-    table = 4 * num * (3 * latent_size + 1)
+def check_memory(num: int, latent_size: int, shared_by: int = 1) -> None:
+    """Raises UsageError for a table that the devices cannot hold, of which each has a part."""
+    table = -(-4 * num * (3 * latent_size + 1) // shared_by)
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:  # the CPU: all devices share the memory, and a checkpoint copies it
         table *= jax.local_device_count() + 2
@@ -247,5 +247,5 @@ def check_memory(num: int, latent_size: int) -> None:
         raise UsageError(
             f"a table of {num} latents of {latent_size} numbers with their moments takes "
             f"{table:,} bytes, and there are {limit:,}; use --config.model.latents=encoder "
-            "or a smaller --config.model.latent_size"
+            "or a smaller --config.model.latent_size, or --config.training.table_placement=sharded"
         )
