@@ -16,6 +16,7 @@ from dfm_flax.commands import (
     configs,
     data,
     decompress,
+    doctor,
     evaluate,
     export,
     inspect,
@@ -48,6 +49,7 @@ _COMMANDS = (
     export,
     evaluate,
     data,
+    doctor,
     bench,
 )
 
