@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dfm_flax.codec import container, machine_encoder
 from dfm_flax.codec.coded_image import CodedImage
 from dfm_flax.codec.goal import Goal
@@ -15,7 +17,8 @@ from dfm_flax.codec.machine_encoder import Job
 from dfm_flax.codec.pyramid import encoder as pyramid_encoder
 from dfm_flax.codec.pyramid.geometry import MAX_SIDE
 from dfm_flax.config_values import check_seed
-from dfm_flax.data.images import Image, read_image
+from dfm_flax.data.image_files import image_name
+from dfm_flax.data.images import Image, image_size, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.files import check_writable, temporary_folder
@@ -28,7 +31,7 @@ METHODS = ("grids", "machine")
 
 # Steps of training by effort, from 1 to 9.
 _STEPS = {
-    "grids": (100, 200, 400, 700, 1_000, 2_000, 4_000, 10_000, 30_000),
+    "grids": (100, 200, 400, 700, 1_500, 3_000, 6_000, 15_000, 40_000),
     "machine": (500, 1_000, 2_000, 3_500, 5_000, 10_000, 20_000, 50_000, 100_000),
 }
 DEFAULT_EFFORT = 5
@@ -169,15 +172,25 @@ def _planned(
     method: str | None,
     tell: _Tell,
 ) -> list[_Planned]:
-    """Those of the images that can be read and have a file of that goal."""
+    """Those of the images that can be read and have a file of that goal.
+
+    What headers tell is told of all before the first is read whole.
+    """
+    possible = []
+    for source, out in zip(sources, outs, strict=True):
+        try:
+            _check(_outline(source), goal, method)
+        except UsageError as error:
+            tell(error)
+        else:
+            possible.append((source, out))
     planned: list[_Planned] = []
     kept_bytes = 0
-    for source, out in zip(sources, outs, strict=True):
+    for source, out in possible:
         try:
             image = _read(source)
             num_bytes = goal.num_bytes(image)
-            chosen = method or ("machine" if num_bytes < _SMALL else "grids")
-            goal.check(image, *_bounds(chosen, image))
+            chosen = _method(num_bytes, method)
             if chosen == "grids":
                 _check_grids(image)
         except UsageError as error:
@@ -192,12 +205,37 @@ def _planned(
     return planned
 
 
+def _method(num_bytes: float, method: str | None) -> str:
+    """The method that was asked for, or the better one for files of so many bytes."""
+    return method or ("machine" if num_bytes < _SMALL else "grids")
+
+
+def _check(outline: Image, goal: Goal, method: str | None) -> None:
+    """Raises UsageError for what an image's size and levels show to be impossible."""
+    _check_size(outline)
+    if goal.psnr is not None:
+        return
+    chosen = _method(goal.num_bytes(outline), method)
+    goal.check(outline, *_bounds(chosen, outline))
+    if chosen == "grids":
+        _check_grids(outline)
+
+
 def _bounds(method: str, image: Image) -> tuple[float, float]:
     """The smallest and the largest files of an image, in bytes."""
+    if method == "machine":
+        return machine_encoder.bounds(image.pixels.shape[-1])
     raw = Goal(percent=100.0).num_bytes(image)
-    if method == "grids":
-        return pyramid_encoder.MIN_BYTES, max(raw, pyramid_encoder.MIN_BYTES)
-    return machine_encoder.bounds(image.pixels.shape[-1])
+    return pyramid_encoder.MIN_BYTES, max(raw, pyramid_encoder.MIN_BYTES)
+
+
+def _outline(source: str | Image) -> Image:
+    """An image as large as that of a file, known from its header, which takes no memory."""
+    if isinstance(source, Image):
+        return source
+    header = image_size(source)
+    black = np.broadcast_to(np.float32(0), (header.height, header.width, header.channels))
+    return Image(black, header.levels, image_name(source))
 
 
 def _check_grids(image: Image) -> None:
@@ -215,11 +253,15 @@ def _check_grids(image: Image) -> None:
 
 def _read(source: str | Image) -> Image:
     image = source if isinstance(source, Image) else read_image(source)
+    _check_size(image)
+    return image
+
+
+def _check_size(image: Image) -> None:
     height, width = image.pixels.shape[:2]
     if height * width > container.MAX_PIXELS:
         raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
     check_fits(3 * image.pixels.nbytes, f"training on image {image.name}")
-    return image
 
 
 def _encode_over_grids(each: _Planned, run: _Run) -> None:

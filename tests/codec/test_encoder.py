@@ -83,6 +83,16 @@ def test_more_effort_is_more_steps(method):
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.parametrize("unit", ["bpp", "percent"])
+def test_headers_tell_of_a_rate_before_a_photo_is_read(tmp_path, photos, unit, monkeypatch):
+    monkeypatch.setattr("dfm_flax.codec.encoder.read_image", None)
+    told, sources = [], sorted(map(str, photos.iterdir()))
+    outs = [tmp_path / f"{i}.dfm" for i in range(3)]
+    assert encode(sources, outs, Goal(**{unit: 1e-3}), 10, failed=told.append) == []
+    assert [str(error).partition(":")[0] for error in told] == ["image a", "image b", "image g"]
+    assert all("there is no file of" in str(error) for error in told)
+
+
 @given(
     st.sampled_from(encoder.METHODS),
     st.sampled_from(["bpp", "percent"]),

@@ -23,7 +23,9 @@ def test_a_series_has_its_values_at_nodes(nodes):
 def test_between_them_it_is_the_sum_of_cosines(nodes):
     at = np.random.default_rng(0).uniform(0, nodes, 50)
     # So near to nodes, and to ends, that differences cancel; and on both sides of the ends.
-    at = np.concatenate([at, nodes / 2 + np.array([1e-9, -1e-7, 1e-5, 1e-3]), [0, nodes, -0.4, nodes + 0.4]])
+    at = np.concatenate(
+        [at, nodes / 2 + np.array([1e-9, -1e-7, 1e-5, 1e-3]), [0, nodes, -0.4, nodes + 0.4]]
+    )
     at = np.concatenate([at, 0.5 + np.array([1e-9, 1e-7, 2e-6, 1e-5]), nodes - 0.5 - at[:4] * 1e-6])
     np.testing.assert_allclose(cosine_matrix(nodes, at), textbook(nodes, at), atol=3e-6)
 

@@ -50,7 +50,7 @@ def within(
     rounding = _train(image, network, planned, target, num_steps, folder, seed)
     coded = rounding.best()
     while file_size(coded) > num_bytes:
-        thinning = Thinning(coded.grids, coded.pyramid, coded.weights.context_model)
+        thinning = Thinning(image, coded)
         if thinning.most == 0:
             smallest = rounding.best(worth=math.inf)
             coded = dataclasses.replace(smallest, grids=coded.grids)
@@ -85,7 +85,7 @@ def reaching(
             coded = rounding.best(worth=0.1)
         short = quality - psnr(image.pixels, coded.decoded())
         if short <= 0:
-            thinning = Thinning(coded.grids, coded.pyramid, coded.weights.context_model)
+            thinning = Thinning(image, coded)
             return _thinned(coded, thinning, lambda thinner: not reaches(thinner), last=True)
         if best is None or short < quality - psnr(image.pixels, best.decoded()):
             best = coded

@@ -214,7 +214,9 @@ def test_files_cut_short_with_right_checksums_are_refused(pyramid_image):
 @given(
     st.integers(0, 3),
     st.lists(
-        st.tuples(st.integers(0, 10**6), st.sampled_from("rbdi"), st.binary(min_size=1, max_size=6)),
+        st.tuples(
+            st.integers(0, 10**6), st.sampled_from("rbdi"), st.binary(min_size=1, max_size=6)
+        ),
         min_size=1,
         max_size=3,
     ),

@@ -12,24 +12,31 @@ from dfm_flax.fourier import by_xla
 
 
 def by_both(function, *arguments):
-    """The value of a scalar and its gradients in all arguments, by kernels and by XLA."""
+    """A function's values and gradients in all arguments, by kernels and by XLA.
+
+    It returns a scalar and what it comes from.
+    """
+
+    def both(*arguments):
+        return jax.value_and_grad(function, range(len(arguments)), has_aux=True)(*arguments)
+
     assert kernels.chosen()
-    compiled = jax.value_and_grad(function, argnums=range(len(arguments)))(*arguments)
+    ((_, value), gradients) = jax.jit(both)(*arguments)
     with by_xla():
         assert not kernels.chosen()
-        expected = jax.value_and_grad(function, argnums=range(len(arguments)))(*arguments)
-    return compiled, expected
+        ((_, wanted), expected) = jax.jit(lambda *arguments: both(*arguments))(*arguments)
+    return (value, gradients), (wanted, expected)
 
 
 def assert_alike(compiled, expected):
-    for path, wanted in jax.tree_util.tree_flatten_with_path(expected)[0]:
-        found = dict(jax.tree_util.tree_flatten_with_path(compiled)[0])[path]
+    paths = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, wanted), found in zip(paths, jax.tree.leaves(compiled), strict=True):
         scale = np.abs(wanted).max() + 1e-3
         np.testing.assert_allclose(found, wanted, atol=3e-5 * scale, err_msg=str(path))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("shape", [(1, 1), (13, 17), (40, 61)])
+@pytest.mark.parametrize("shape", [(1, 1), (40, 61)])
 def test_the_synthesis(shape, channels, random_weights):
     """Pixels that are no whole tile, and more than one."""
     network = Network(channels, 4)
@@ -39,7 +46,8 @@ def test_the_synthesis(shape, channels, random_weights):
     direction = rng.normal(size=(channels, *shape)).astype(np.float32)
 
     def along(weights, values):
-        return jnp.vdot(network.draw(weights, values), direction)
+        picture = network.draw(weights, values)
+        return jnp.vdot(picture, direction), picture
 
     compiled, expected = by_both(along, weights, values)
     assert_alike(compiled, expected)
@@ -54,13 +62,14 @@ def test_the_filter(shape, channels):
     direction = rng.normal(size=(channels, *shape)).astype(np.float32)
 
     def along(picture, weights):
-        return jnp.vdot(filtered(picture, weights), direction)
+        result = filtered(picture, weights)
+        return jnp.vdot(result, direction), result
 
     compiled, expected = by_both(along, picture, weights)
     assert_alike(compiled, expected)
 
 
-@pytest.mark.parametrize("shapes", [[(1, 1)], [(1, 7), (5, 1)], [(45, 70), (23, 35), (12, 18)]])
+@pytest.mark.parametrize("shapes", [[(1, 1), (5, 1)], [(45, 70), (23, 35), (1, 18)]])
 def test_the_rate(shapes, random_weights):
     """Of numbers that are whole, between, and far away."""
     network = Network(3, len(shapes))
@@ -74,7 +83,8 @@ def test_the_rate(shapes, random_weights):
         grids.append(grid.astype(np.float32))
 
     def bits(weights, grids):
-        return network.bits(weights, grids)
+        total = network.bits(weights, grids)
+        return total, total
 
     compiled, expected = by_both(bits, weights, tuple(grids))
     assert_alike(compiled, expected)

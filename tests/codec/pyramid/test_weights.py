@@ -77,9 +77,7 @@ def test_zeros_are_the_start():
     network = Network(3, 4)
     start = start_weights(network, 1)
     floats = start_floats(network, 1)
-    coded = CodedWeights.rounded(
-        floats, network, 1, np.full(len(network.groups), 3, np.uint8)
-    )
+    coded = CodedWeights.rounded(floats, network, 1, np.full(len(network.groups), 3, np.uint8))
     assert all(not integers.any() for integers in coded.integers)
     for name, array in coded.whole.items():
         np.testing.assert_array_equal(array, start[name])
