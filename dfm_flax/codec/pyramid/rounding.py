@@ -80,9 +80,15 @@ class Rounding:
 
     def _cost(self, codes: UInt8[np.ndarray, "groups"], worth: float) -> float:
         weights = self._at(codes)
-        _, widths, words = entropy.encode(weights.integers)
-        del widths
-        bits = 32 * len(words) + self._length(weights)
+        try:
+            shape, widths, _ = entropy.encode(weights.integers)
+        except ValueError:  # an integer is too large
+            return math.inf
+        # Not of words: one group alone often saves none.
+        bits = self._length(weights) + sum(
+            entropy.bits(shape, width, integers)
+            for width, integers in zip(widths, weights.integers, strict=True)
+        )
         pixels = self._pyramid.height * self._pyramid.width
         if math.isinf(worth):
             return bits

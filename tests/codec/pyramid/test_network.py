@@ -58,7 +58,7 @@ def test_groups_are_the_rows_of_a_frequency():
     assert rows["context_first"] == [[0], list(range(1, 17))]
     assert rows["context_last"] == [list(range(16))]
     for name, shape in network.shapes.items():
-        assert sorted(sum(rows[name], [])) == list(range(shape[0]))
+        assert sorted(row for group in rows[name] for row in group) == list(range(shape[0]))
     assert network.num_weights == sum(np.prod(shape) for shape in network.shapes.values())
     assert network.num_weights == 4 + 17 * 12 + 48 * 3 + 12 + 3 + 81 + 8 + 17 * 8 + 32 + 16 + 8
 
