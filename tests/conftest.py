@@ -186,3 +186,36 @@ def quantized():
 
     make.names = list(MACHINES)
     return make
+
+
+@pytest.fixture(scope="session")
+def pyramid_image():
+    """pyramid_image(height, width, ..): an image of random grids, and of weights near the start."""
+
+    import numpy as np
+
+    from dfm_flax.codec.pyramid.geometry import Pyramid
+    from dfm_flax.codec.pyramid.image import PyramidImage
+    from dfm_flax.codec.pyramid.network import Network
+    from dfm_flax.codec.pyramid.weights import CodedWeights
+
+    def make(
+        height=11, width=18, channels=3, first=0, count=4, levels=255, seed=0, gain_code=40,
+        spread=1.0,
+    ):  # fmt: skip
+        rng = np.random.default_rng(seed)
+        network = Network(channels, count)
+        codes = rng.integers(5, 12, len(network.groups), np.uint8)
+        integers = [
+            np.rint(rng.normal(0, 2, (len(group.rows), *network.shapes[group.name][1:])))
+            for group in network.groups
+        ]
+        weights = CodedWeights(
+            network, first, codes, [group.astype(np.int32) for group in integers]
+        )
+        pyramid = Pyramid(height, width, first, count)
+        grids = [np.rint(rng.laplace(0, spread, shape)) for shape in pyramid.shapes]
+        grids = [grid.astype(np.int32) for grid in grids]
+        return PyramidImage(levels, pyramid, gain_code, weights, grids)
+
+    return make

@@ -1,7 +1,9 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -11,6 +13,8 @@ from dfm_flax.cli import main
 from dfm_flax.codec.container import write
 from dfm_flax.data.images import read_image
 from dfm_flax.models.rendering import render
+
+GRIDS = Path(__file__).parents[1] / "codec" / "pyramid" / "golden_v3.dfm"
 
 
 @pytest.fixture
@@ -85,12 +89,14 @@ def test_a_folder_without_files(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_other_processes_devices_and_precisions_decode_the_same(dfm, files, tmp_path, monkeypatch):
+    shutil.copy(GRIDS, files)
     pictures = []
     for devices, float64 in ((1, "0"), (4, "0"), (1, "1")):
         monkeypatch.setenv("JAX_ENABLE_X64", float64)
         out = tmp_path / f"{devices}_{float64}"
         dfm("decompress", files, "-o", out, devices=devices, check=0)
         pictures.append([np.asarray(PIL.Image.open(f), int) for f in sorted(out.iterdir())])
+    assert len(pictures[0]) == 6
     for one, *others in zip(*pictures, strict=True):
         for other in others:
             assert np.abs(one - other).max() <= 1
@@ -107,9 +113,11 @@ print(json.dumps([heavy, time.process_time() - start]))
 
 
 @pytest.mark.slow
-def test_decoding_starts_fast(tmp_path, quantized):
+@pytest.mark.parametrize("method", ["machine", "grids"])
+def test_decoding_starts_fast(tmp_path, quantized, pyramid_image, method):
     """768x512 pixels without TensorFlow, in seconds of processor time."""
-    write(tmp_path / "a.dfm", quantized("best", width=768, height=512))
+    make = {"machine": quantized, "grids": pyramid_image}[method]
+    write(tmp_path / "a.dfm", make(width=768, height=512))
     arguments = ["decompress", tmp_path / "a.dfm", "-o", tmp_path / "a.png"]
     process = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],

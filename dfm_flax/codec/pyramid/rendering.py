@@ -107,7 +107,7 @@ def _parts(first: int, count: int, drawn: int, size: int, most: int) -> list[_Pa
 @jax.jit
 def _lines(
     grids: tuple[Float[AnyArray, "_nodes_y _nodes_x"], ...], columns: Lines
-) -> tuple[Float[jax.Array, "_nodes_y columns"], ...]:
+) -> tuple[Float[jax.Array, "_nodes_y positions"], ...]:
     """The grids at these columns."""
     with jax.default_matmul_precision("highest"):
         return tuple(jnp.matmul(grid, at.T) for grid, at in zip(grids, columns, strict=True))
@@ -117,7 +117,7 @@ def _lines(
 def _draw(
     network: Network,
     weights: Weights,
-    lines: tuple[Float[AnyArray, "_nodes_y columns"], ...],
+    lines: tuple[Float[AnyArray, "_nodes_y needed"], ...],
     rows: Lines,
     y_index: Int32[AnyArray, "3 rows"],
     x_index: Int32[AnyArray, "3 columns"],

@@ -77,9 +77,10 @@ def test_the_header_is_as_documented(pyramid_image):
     shape, widths, words = entropy.encode(image.weights.integers)
     assert data[8] >> 2 & 3 == shape
     assert list(data[19:34]) == widths
-    assert data[34:36] == varint(len(words))
-    end = 36 + 4 * len(words)
-    assert data[36:end] == words.astype("<u4").tobytes()
+    start = 34 + len(varint(len(words)))
+    assert data[34:start] == varint(len(words))
+    end = start + 4 * len(words)
+    assert data[start:end] == words.astype("<u4").tobytes()
     coded = grids.encode(image.grids, image.weights.context_model)
     assert data[end:-4] == coded.astype("<u4").tobytes()
     assert data[-4:] == struct.pack("<I", zlib.crc32(data[:-4]))
@@ -109,14 +110,14 @@ HOSTILE = {
     "the last flag": (7, b"\x81", None, "start from weights that are unknown"),
     "no grids": (8, b"\x00", None, "0 grids"),
     "eight grids": (8, b"\x80", None, "8 grids"),
-    "grids of 128 pixels": (8, b"\x43", None, r"4 grids from 2\^3"),
+    "grids of 128 pixels": (8, b"\x44", None, r"4 grids from 2\^4"),
     "cells of 2^15 pixels": (8, b"\x1f", None, r"1 grids from 2\^15"),
     "a step of 2^-15": (10, b"\xff", None, "step size of its weights is too small"),
     "unknown shape": (7, b"\x0d", None, "entropy model is unknown"),
     "model too wide": (18, b"\xff" * 15, None, "entropy model is unknown"),
-    "endless number": (33, b"\xff" * 5, None, "has no end"),
-    "more words than bytes": (33, b"\xff\xff\xff\xff\x7f", 2, "in the middle of its header"),
-    "no words of weights": (33, b"\x00", 2, "integers are damaged|in it"),
+    "endless number": (33, b"\xff" * 5, 1, "has no end"),
+    "more words than bytes": (33, b"\xff\xff\xff\xff\x7f", 1, "in the middle of its header"),
+    "no words of weights": (33, b"\x00", 1, "damaged|in it"),
     "half a word": (-4, b"\x00", 0, "in the middle of a word"),
     "too many words": (-4, b"\x01" * 4000, 0, "in it"),
     "no grids behind weights": (-24, b"", 20, "damaged|in it"),
@@ -167,11 +168,11 @@ def test_what_asks_for_much_is_refused_before_it_is_allocated(pyramid_image):
 
 
 def test_most_numbers_take_seconds(pyramid_image):
-    """A file of some hundred bytes that asks for a million, which is a thirtieth of the most."""
+    """A small file that asks for a million, which is a thirtieth of the most."""
     image = pyramid_image(1024, 768, spread=0.0)
     image.weights.integers[-1][:] = 0
     data = to_bytes(image)
-    assert len(data) < 1_000
+    assert len(data) < 5_000
     begin = time.process_time()
     assert not any(grid.any() for grid in from_bytes(data).grids)
     assert time.process_time() - begin < MAX_LATENTS / image.pyramid.size / 5
@@ -203,9 +204,9 @@ def test_every_truncation_and_flipped_bit_is_noticed(pyramid_image):
 
 
 def test_files_cut_short_with_right_checksums_are_refused(pyramid_image):
-    """Each field misses its end; the last words are those that tell the most."""
+    """Each field misses its end. The last words may be some that a reader needs not."""
     data = to_bytes(pyramid_image(4, 5, count=1, spread=0.3))
-    for length in range(5, len(data) - 4):
+    for length in range(5, len(data) - 12):
         with pytest.raises(UsageError):
             from_bytes(with_checksum(data[:length]))
 
@@ -244,11 +245,10 @@ def test_mutations_with_right_checksums(pyramid_image, which, mutations):
         image = from_bytes(with_checksum(data))
     except UsageError:
         return
-    if image.height * image.width < 10**6 and data[4] == 3:
-        assert image.pyramid.size <= MAX_LATENTS
-        assert all(np.isfinite(array).all() for array in image.weights.floats.values())
-        part = image.render(image.height, image.width, (0, 0, 1, 1))
-        assert ((part >= 0) & (part <= 1)).all()
+    assert image.pyramid.size <= MAX_LATENTS
+    assert max(image.height, image.width) <= MAX_SIDE
+    assert all(np.isfinite(array).all() for array in image.weights.floats.values())
+    assert all(np.abs(grid).max() <= LARGEST for grid in image.grids)
 
 
 def test_the_largest_weights_and_numbers_are_drawn(pyramid_image):
