@@ -143,6 +143,22 @@ def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
 
 
 @pytest.mark.slow
+def test_a_file_of_more_bytes_has_grids(tmp_path, photos, capsys):
+    """What is said of the file is true of it."""
+    out, back = tmp_path / "a.dfm", tmp_path / "a.png"
+    arguments = ["compress", str(photos / "a.png"), "-o", str(out), "--bpp=2", "--steps=30"]
+    assert main(arguments) == 0
+    names, cells = (line.split() for line in capsys.readouterr().out.splitlines())
+    entry = dict(zip(names, cells, strict=True))
+    assert entry["method"] == "grids"
+    assert int(entry["bytes"]) == out.stat().st_size <= 2 * 64 * 48 / 8
+    assert main(["decompress", str(out), "-o", str(back)]) == 0
+    original, decoded = (read_image(file).pixels for file in (photos / "a.png", back))
+    assert float(entry["psnr"]) == pytest.approx(psnr(original, decoded), abs=0.01)
+    assert float(entry["psnr"]) > 22
+
+
+@pytest.mark.slow
 def test_a_quality_of_a_gray_image(tmp_path, photos, shallow):
     out = tmp_path / "named.dfm"
     (entry,) = encode([str(photos / "g.png")], [out], Goal(psnr=22.0), 100, method="machine")

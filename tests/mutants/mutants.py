@@ -385,6 +385,42 @@ CODEC = [
         "-(code // 8) - 1",
         "codec/test_powers.py::test_steps_are_the_nearest_float32",
     ),
+    Mutant(
+        "dfm_flax/models/grids.py",
+        "signs * np.sin(2 * half * centers)",
+        "np.sin(2 * half * centers)",
+        "models/test_grids.py::test_between_them_it_is_the_sum_of_cosines",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/rate.py",
+        "outside = near * rates / math.log(2)",
+        "outside = distances * rates / math.log(2)",
+        "codec/pyramid/test_rate.py::test_bits_are_those_of_the_mass",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/weights.py",
+        "np.rint(np.ldexp(from_start",
+        "np.floor(np.ldexp(from_start",
+        "codec/pyramid/test_weights.py::test_weights_are_rounded_to_steps_from_the_start",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/body.py",
+        "if max(height, width) > MAX_SIDE:",
+        "if False:",
+        "codec/pyramid/test_body.py::test_hostile_files_are_one_line",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/rendering.py",
+        "0.5, size - 0.5)",
+        "0.5, size)",
+        "codec/pyramid/test_rendering.py::test_any_size_is_the_same_function_at_other_positions",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/thinning.py",
+        "np.argsort(price[taken]",
+        "np.argsort(-price[taken]",
+        "codec/pyramid/test_thinning.py::test_the_first_are_those_that_matter_least",
+    ),
 ]
 
 LATENTS = [
