@@ -48,14 +48,17 @@ _CHECKPOINT_VERSION = 1
 _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
 _NOISES = 0.22, 0.15  # standard deviation
+_ANNEALED = 0.75  # the part of the steps under noise in which both come to their end
 
 _WEIGHTS_RATE = 0.015  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.004
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
+_LAST_GRID_RATE = 0.03  # relative, so that lambda has a say to the end
+_SMALL_RATE = 0.2  # of these, where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
-_STEERED = 0.1, 0.75  # from and to which part of the steps under noise
+_STEERED = 0.1, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
 _EXCESS = 0.12, 0.35  # linear, cubic
 _STEER_EVERY = 20  # steps
@@ -128,7 +131,12 @@ class Trained:
 
 
 def rate_distortion_loss(
-    network: Network, gain: float, num_steps: int, target: Target, rounded: bool = False
+    network: Network,
+    gain: float,
+    num_steps: int,
+    target: Target,
+    rounded: bool = False,
+    annealed: bool = False,
 ) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`."""
 
@@ -159,7 +167,7 @@ def rate_distortion_loss(
 
     def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         del rng  # the same on all devices
-        progress = batch.step[0] / num_steps
+        progress = 1.0 if annealed else batch.step[0] / num_steps
         if rounded:
             grids = jax.lax.stop_gradient(_rounded(params["grids"]))
         else:
@@ -188,6 +196,7 @@ def train(
     num_steps: int,
     folder: Path,
     seed: int = 0,
+    grids: Grids | None = None,
 ) -> Trained:
     """Trains, or goes on with the same call that was interrupted.
 
@@ -195,6 +204,8 @@ def train(
       start: weights to begin with.
       gain: what a unit of the grids stands for.
       trade_off: lambda at the start.
+      grids: to begin with, of a training whose weights `start` are: the noise is as in its end,
+        and steps are small. None to begin with zeros.
       num_steps: in all.
       folder: for checkpoints.
     """
@@ -202,20 +213,24 @@ def train(
     feed = ImageFeed(colors, pyramid.at_pixels())
     params: Any = {
         "weights": {name: np.array(array, np.float32) for name, array in start.items()},
-        "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
+        "grids": tuple(
+            np.zeros(shape, np.float32) if grids is None else np.asarray(grid, np.float32)
+            for shape, grid in zip(pyramid.shapes, grids or pyramid.shapes, strict=True)
+        ),
         "log_lambda": np.float32(math.log(trade_off)),
     }
+    small = grids is not None
     under_noise = num_steps - round(_ROUNDED * num_steps)
-    parts = [("noisy", under_noise, _noisy_optimizer(pyramid, under_noise), False)]
+    parts = [("noisy", under_noise, _noisy_optimizer(pyramid, under_noise, small), False)]
     if under_noise < num_steps:
         optimizer = _rounded_optimizer(num_steps - under_noise)
         parts.append(("rounded", num_steps, optimizer, True))
     key = np.asarray(jax.random.PRNGKey(seed))
     settings = network, pyramid, start, gain, trade_off, target, num_steps, seed
-    folder = folder / _identity(image, *settings)
+    folder = folder / _identity(image, *settings, small)
     step = 0
     for part, last_step, optimizer, rounded in parts:
-        loss = rate_distortion_loss(network, gain, under_noise, target, rounded)
+        loss = rate_distortion_loss(network, gain, under_noise, target, rounded, small)
         state = TrainState.create(key, params, optimizer)
         state = jax.tree.map(np.asarray, dataclasses.replace(state, step=np.int32(step)))
         schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
@@ -242,9 +257,10 @@ def _shown(progress: Progress) -> dict[str, str]:
     }
 
 
-def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: Scalar) -> Grids:
+def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: float | Scalar) -> Grids:
+    annealed = jnp.minimum(progress / _ANNEALED, 1.0)
     temperature, noise = (
-        first + (last - first) * progress for first, last in (_TEMPERATURES, _NOISES)
+        first + (last - first) * annealed for first, last in (_TEMPERATURES, _NOISES)
     )
     keys = jax.random.split(key, len(grids))
     return jax.lax.optimization_barrier(
@@ -262,9 +278,10 @@ def _rounded(grids: Grids) -> Grids:
     return jax.lax.optimization_barrier(tuple(jnp.round(grid) for grid in grids))
 
 
-def _noisy_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransformation:
+def _noisy_optimizer(pyramid: Pyramid, num_steps: int, small: bool) -> optax.GradientTransformation:
+    part = _SMALL_RATE if small else 1.0
     warmup = min(_WARMUP, num_steps // 10)
-    weights = optax.warmup_cosine_decay_schedule(0.0, _WEIGHTS_RATE, warmup, num_steps)
+    weights = optax.warmup_cosine_decay_schedule(0.0, part * _WEIGHTS_RATE, warmup, num_steps)
     return optax.multi_transform(
         {
             "weights": _of_weights(weights),
@@ -273,7 +290,9 @@ def _noisy_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransfor
                 f"grid {i}": optax.chain(
                     optax.scale_by_adam(0.9, 0.99),
                     optax.scale_by_learning_rate(
-                        optax.cosine_decay_schedule(_grid_rate(i), num_steps)
+                        optax.cosine_decay_schedule(
+                            part * _grid_rate(i), num_steps, _LAST_GRID_RATE
+                        )
                     ),
                 )
                 for i in pyramid.exponents
