@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dfm_flax.codec import container
+from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.compression.jobs import make_jobs, stored_images
 from dfm_flax.compression.reconstruct import newest_machines
 from dfm_flax.data.images import Image, read_image, to_pillow
@@ -87,6 +88,11 @@ def contents_of(source: str | Path, original: str | Path | None = None) -> Conte
 
 def _of_file(file: Path, original: str | Path | None) -> Contents:
     image = container.read(file)
+    if not isinstance(image, QuantizedImage):
+        raise UsageError(
+            f"{file}: the page draws machines of the position alone, of `dfm compress --method "
+            "machine`, and this image is grids; `dfm decompress` draws it"
+        )
     beside = None
     if original is not None:
         photo = read_image(original)

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dfm_flax.codec.pyramid.body import file_size
-from dfm_flax.codec.pyramid.geometry import Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
-from dfm_flax.codec.pyramid.network import Network
+from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.planning import Plan, plan
 from dfm_flax.codec.pyramid.rounding import Rounding
 from dfm_flax.codec.pyramid.start import start_floats
 from dfm_flax.codec.pyramid.thinning import Thinning
-from dfm_flax.codec.pyramid.training import Target, train
+from dfm_flax.codec.pyramid.training import Grids, Target, train
 from dfm_flax.data.images import Image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -28,8 +27,13 @@ _HEADER = 48  # bytes, about
 _WEIGHT_BITS = 4.5
 _LARGEST_SHARE = 0.25  # of a file that its weights may take
 _MARGIN = 0.985  # of the bits are aimed at, so that few files are too large in the end
-_ABOVE = 0.08  # dB that are aimed at above a quality
-_TRIES = 3  # trainings for a quality
+_ABOVE = 0.06  # dB that are aimed at above a quality
+_CORRECTIONS = 4  # short trainings for a size or quality that was missed
+_CORRECTION = 0.12  # of the steps of the first one
+_LEAST_STEPS = 20
+_UNUSED = 0.02  # of a size that may be left
+_ELASTICITY = 1.6  # change of log lambda for a rate or an error that is off by a factor of e
+_MAX_FACTOR = 2.0  # that lambda changes by in one correction
 
 
 def within(
@@ -43,22 +47,23 @@ def within(
     """
     height, width, _ = image.pixels.shape
     planned = plan(image, 8 * num_bytes / (height * width), None)
-    network = _network(image, planned.pyramid)
+    training = _Training(image, planned, num_steps, folder, seed)
     bits = 8 * (num_bytes - _HEADER)
-    weights = min(_WEIGHT_BITS * network.num_weights, _LARGEST_SHARE * bits)
-    target = Target(bits=_MARGIN * (bits - weights))
-    rounding = _train(image, network, planned, target, num_steps, folder, seed)
-    coded = rounding.best()
-    while file_size(coded) > num_bytes:
-        thinning = Thinning(image, coded)
-        if thinning.most == 0:
-            smallest = rounding.best(worth=math.inf)
-            coded = dataclasses.replace(smallest, grids=coded.grids)
-            if file_size(coded) > num_bytes:
-                raise UsageError(f"image {image.name}: no file is that small")
+    weights = min(_WEIGHT_BITS * training.network.num_weights, _LARGEST_SHARE * bits)
+    rounding = training.start(Target(bits=_MARGIN * (bits - weights)))
+    fitting: list[PyramidImage] = []
+    for _ in range(1 + _CORRECTIONS):
+        coded = rounding.best()
+        over = math.log(file_size(coded) / num_bytes)
+        if over <= 0:
+            fitting.append(coded)
+        if -_UNUSED <= over <= 0:
             break
-        coded = _thinned(coded, thinning, lambda thinner: file_size(thinner) <= num_bytes)
-    return coded
+        log.info("%s: %.1f%% of the size", image.name, 100 * math.exp(over))
+        rounding = training.correct(rounding, math.exp(_ELASTICITY * (over + _UNUSED / 2)))
+    if fitting:
+        return max(fitting, key=lambda coded: psnr(image.pixels, coded.decoded()))
+    return _forced(image, rounding, num_bytes)
 
 
 def reaching(
@@ -69,78 +74,98 @@ def reaching(
     Raises:
       DfmError: training diverged or was interrupted.
     """
-    planned = plan(image, None, quality)
-    network = _network(image, planned.pyramid)
-    best: PyramidImage | None = None
-    aim = quality + _ABOVE
-
-    def reaches(coded: PyramidImage) -> bool:
-        return psnr(image.pixels, coded.decoded()) >= quality
-
-    for attempt in range(1, _TRIES + 1):
-        target = Target(mse=10 ** (-aim / 10))
-        rounding = _train(image, network, planned, target, num_steps, folder, seed)
+    training = _Training(image, plan(image, None, quality), num_steps, folder, seed)
+    rounding = training.start(Target(mse=10 ** (-(quality + _ABOVE) / 10)))
+    found: list[tuple[float, PyramidImage]] = []
+    for _ in range(1 + _CORRECTIONS):
         coded = rounding.best()
-        if not reaches(coded):
-            coded = rounding.best(worth=0.1)
-        short = quality - psnr(image.pixels, coded.decoded())
-        if short <= 0:
-            thinning = Thinning(image, coded)
-            return _thinned(coded, thinning, lambda thinner: not reaches(thinner), last=True)
-        if best is None or short < quality - psnr(image.pixels, best.decoded()):
-            best = coded
-        if attempt < _TRIES:
-            log.info("%s: %.2f dB short, once more", image.name, short)
-        aim += short + _ABOVE
-        planned = dataclasses.replace(planned, trade_off=rounding.trade_off / 10 ** (short / 10))
-    assert best is not None
-    return best
+        above = psnr(image.pixels, coded.decoded()) - quality
+        found.append((above, coded))
+        if 0 <= above <= 3 * _ABOVE:
+            break
+        log.info("%s: %.2f dB from the quality", image.name, above)
+        error = math.log(10) / 10 * (above - _ABOVE)
+        rounding = training.correct(rounding, math.exp(_ELASTICITY * error))
+    enough = [coded for above, coded in found if above >= 0]
+    if enough:
+        return min(enough, key=file_size)
+    return max(found, key=lambda pair: pair[0])[1]
 
 
-def _network(image: Image, pyramid: Pyramid) -> Network:
-    return Network(image.pixels.shape[-1], pyramid.count)
+def _forced(image: Image, rounding: Rounding, num_bytes: float) -> PyramidImage:
+    """The image with fewer numbers, and in the end coarser weights, until it fits."""
+    coded = rounding.best()
+    while file_size(coded) > num_bytes:
+        thinning = Thinning(image, coded)
+        if thinning.most == 0:
+            coded = dataclasses.replace(rounding.best(worth=math.inf), grids=coded.grids)
+            if file_size(coded) > num_bytes:
+                raise UsageError(f"image {image.name}: no file is that small")
+            break
+        coded = _thinned(coded, thinning, lambda thinner: file_size(thinner) <= num_bytes)
+    return coded
 
 
-def _train(
-    image: Image,
-    network: Network,
-    planned: Plan,
-    target: Target,
-    num_steps: int,
-    folder: Path,
-    seed: int,
-) -> Rounding:
-    log.info(
-        "%s: %d grids from %d pixel(s) a cell",
-        image.name,
-        planned.pyramid.count,
-        2**planned.pyramid.first,
-    )
-    trained = train(
-        image,
-        network,
-        planned.pyramid,
-        start_floats(network, planned.pyramid.first),
-        gain_of(planned.gain_code),
-        planned.trade_off,
-        target,
-        num_steps,
-        folder,
-        seed,
-    )
-    return Rounding(image, network, planned.pyramid, planned.gain_code, trained)
+class _Training:
+    """One image, trained and corrected."""
+
+    def __init__(self, image: Image, planned: Plan, num_steps: int, folder: Path, seed: int):
+        self.network = Network(image.pixels.shape[-1], planned.pyramid.count)
+        self._image, self._plan = image, planned
+        self._num_steps, self._folder, self._seed = num_steps, folder, seed
+        log.info(
+            "%s: %d grids from %d pixel(s) a cell",
+            image.name,
+            planned.pyramid.count,
+            2**planned.pyramid.first,
+        )
+
+    def start(self, target: Target) -> Rounding:
+        """Trains from the weights that all images start from."""
+        start = start_floats(self.network, self._plan.pyramid.first)
+        return self._train(start, self._plan.trade_off, target, self._num_steps, None)
+
+    def correct(self, rounding: Rounding, factor: float) -> Rounding:
+        """Trains a little more, for `factor` times the lambda."""
+        trained = rounding.trained
+        trade_off = trained.trade_off * min(max(factor, 1 / _MAX_FACTOR), _MAX_FACTOR)
+        num_steps = max(_LEAST_STEPS, round(_CORRECTION * self._num_steps))
+        return self._train(trained.weights, trade_off, Target(), num_steps, trained.grids)
+
+    def _train(
+        self,
+        start: Weights,
+        trade_off: float,
+        target: Target,
+        num_steps: int,
+        grids: Grids | None,
+    ) -> Rounding:
+        pyramid, gain_code = self._plan.pyramid, self._plan.gain_code
+        trained = train(
+            self._image,
+            self.network,
+            pyramid,
+            start,
+            gain_of(gain_code),
+            trade_off,
+            target,
+            num_steps,
+            self._folder,
+            self._seed,
+            grids,
+        )
+        return Rounding(self._image, self.network, pyramid, gain_code, trained)
 
 
 def _thinned(
     coded: PyramidImage,
     thinning: Thinning,
     enough: Callable[[PyramidImage], bool],
-    last: bool = False,
 ) -> PyramidImage:
-    """The least thinned that is enough, or the one before it; all thinned if none is enough."""
+    """The least thinned that is enough; all thinned if none is."""
 
     def at(count: int) -> PyramidImage:
         return dataclasses.replace(coded, grids=thinning.at(count))
 
     count = bisect.bisect_left(range(thinning.most), True, key=lambda count: enough(at(count)))
-    return at(max(0, count - 1) if last else count)
+    return at(count)

@@ -25,6 +25,9 @@ _SWEEPS = 2
 class Rounding:
     """Chooses the step size of each group so that D + lambda R of the file is least.
 
+    Attributes:
+      trained: what is rounded.
+
     Groups are taken one after the other, each to the next finer or coarser step as long as that
     is better.
     """
@@ -38,7 +41,7 @@ class Rounding:
         trained: Trained,
     ):
         self._image, self._network, self._pyramid = image, network, pyramid
-        self._gain_code, self._trained = gain_code, trained
+        self._gain_code, self.trained = gain_code, trained
         self._grids = [np.asarray(grid, np.int32) for grid in trained.grids]
         gain = gain_of(gain_code)
         self._numbers = tuple(jnp.asarray(gain * grid, jnp.float32) for grid in self._grids)
@@ -46,11 +49,6 @@ class Rounding:
         self._matrices = jax.device_put(pyramid.at_pixels())
         self._lengths: dict[bytes, float] = {}
         self._errors: dict[bytes, float] = {}
-
-    @property
-    def trade_off(self) -> float:
-        """Lambda that was trained for."""
-        return self._trained.trade_off
 
     def best(self, worth: float = 1.0) -> PyramidImage:
         """The image of the step sizes that are found, for `worth` times the lambda of training."""
@@ -74,9 +72,7 @@ class Rounding:
         )
 
     def _at(self, codes: UInt8[np.ndarray, "groups"]) -> CodedWeights:
-        return CodedWeights.rounded(
-            self._trained.weights, self._network, self._pyramid.first, codes
-        )
+        return CodedWeights.rounded(self.trained.weights, self._network, self._pyramid.first, codes)
 
     def _cost(self, codes: UInt8[np.ndarray, "groups"], worth: float) -> float:
         weights = self._at(codes)
@@ -92,7 +88,7 @@ class Rounding:
         pixels = self._pyramid.height * self._pyramid.width
         if math.isinf(worth):
             return bits
-        return self._error(weights) + worth * self.trade_off * bits / pixels
+        return self._error(weights) + worth * self.trained.trade_off * bits / pixels
 
     def _length(self, weights: CodedWeights) -> float:
         """Bits of the grids, which follow from the context alone."""

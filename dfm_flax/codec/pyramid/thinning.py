@@ -25,7 +25,7 @@ from dfm_flax.typing import AnyArray
 Grids = tuple[Float[AnyArray, "_height _width"], ...]
 
 _PROBES = 8  # random signs of all samples
-_LEAST_BITS = 0.1  # saved, or a number goes last
+_LEAST_BITS = 1.0  # saved, or a number goes last
 
 
 class Thinning:
@@ -48,7 +48,7 @@ class Thinning:
             )
         )
         saved = np.asarray(_bits_of_steps(network, weights, grids))
-        price = distortion / np.maximum(saved, _LEAST_BITS)
+        price = np.where(saved > _LEAST_BITS, distortion / saved, np.inf)
         taken = np.flatnonzero(_flat(grids))
         self._order = taken[np.argsort(price[taken], kind="stable")]
 

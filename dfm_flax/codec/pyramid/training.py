@@ -48,18 +48,22 @@ _CHECKPOINT_VERSION = 1
 _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
 _NOISES = 0.22, 0.15  # standard deviation
+_ANNEALED = 0.75  # the part of the steps under noise in which both come to their end
 
 _WEIGHTS_RATE = 0.015  # learning rate of the machines
-_ROUNDED_WEIGHTS_RATE = 0.004
+_ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
+_LAST_GRID_RATE = 0.03  # relative, so that lambda has a say to the end
+_GOING_ON_FROM = 0.4  # of the noise's way, where a training goes on: less moves no whole number
+_GOING_ON = 0.1, 0.5  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
-_STEERED = 0.1, 0.75  # from and to which part of the steps under noise
+_STEERED = 0.2, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
 _EXCESS = 0.12, 0.35  # linear, cubic
 _STEER_EVERY = 20  # steps
-_STEER = 0.5  # change of log lambda for a rate that is off by a factor of e
+_STEER = 0.8  # change of log lambda for a rate that is off by a factor of e
 _MAX_STEER = 0.25
 
 
@@ -128,9 +132,14 @@ class Trained:
 
 
 def rate_distortion_loss(
-    network: Network, gain: float, num_steps: int, target: Target, rounded: bool = False
+    network: Network, gain: float, under_noise: int, target: Target, from_part: float = 0.0
 ) -> Loss:
-    """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`."""
+    """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
+
+    Args:
+      under_noise: steps before the grids are rounded.
+      from_part: of the noise's way from its start to its end that is left out.
+    """
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
         picture = network.draw(weights, gain * values_at(grids, batch.matrices))
@@ -145,13 +154,13 @@ def rate_distortion_loss(
         def measured() -> Scalar:
             mse, bits = of(params["weights"], _rounded(params["grids"]), batch)
             if target.bits is not None:
-                left = 1 - batch.step[0] / num_steps
+                left = 1 - batch.step[0] / under_noise
                 expected = 1 + _EXCESS[0] * left + _EXCESS[1] * left**3
                 return jnp.log(bits / (expected * target.bits))
             assert target.mse is not None
             return jnp.log(target.mse / mse)
 
-        first, last = (part * num_steps for part in _STEERED)
+        first, last = (part * under_noise for part in _STEERED)
         step = batch.step[0]
         due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= first) & (step < last)
         result: Scalar = jax.lax.cond(due, measured, lambda: jnp.zeros(()))
@@ -159,19 +168,20 @@ def rate_distortion_loss(
 
     def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         del rng  # the same on all devices
-        progress = batch.step[0] / num_steps
-        if rounded:
-            grids = jax.lax.stop_gradient(_rounded(params["grids"]))
-        else:
-            grids = _noisy(params["grids"], batch.key[0], progress)
+        progress = batch.step[0] / under_noise
+        noisy = _noisy(params["grids"], batch.key[0], from_part + (1 - from_part) * progress)
+        grids = jax.tree.map(
+            lambda rounded, noisy: jnp.where(progress < 1, noisy, rounded),
+            _rounded(jax.lax.stop_gradient(params["grids"])),
+            noisy,
+        )
         mse, bits = of(params["weights"], grids, batch)
         pixels = batch.colors.shape[1] * batch.colors.shape[2]
         trade_off = jnp.exp(jax.lax.stop_gradient(params["log_lambda"]))
         value = mse + trade_off * bits / pixels
-        if not rounded:
-            steer = jnp.clip(jax.lax.stop_gradient(off(params, batch)), -1.0, 1.0)
-            # Adds nothing; its gradient is what log lambda moves against.
-            value -= steer * (params["log_lambda"] - jax.lax.stop_gradient(params["log_lambda"]))
+        steer = jnp.clip(jax.lax.stop_gradient(off(params, batch)), -1.0, 1.0)
+        # Adds nothing; its gradient is what log lambda moves against.
+        value -= steer * (params["log_lambda"] - jax.lax.stop_gradient(params["log_lambda"]))
         return value, {"mse": mse, "bpp": bits / pixels, "lambda": trade_off}
 
     return loss
@@ -188,6 +198,7 @@ def train(
     num_steps: int,
     folder: Path,
     seed: int = 0,
+    grids: Grids | None = None,
 ) -> Trained:
     """Trains, or goes on with the same call that was interrupted.
 
@@ -195,6 +206,8 @@ def train(
       start: weights to begin with.
       gain: what a unit of the grids stands for.
       trade_off: lambda at the start.
+      grids: to begin with, of a training whose weights `start` are: there is less noise, and
+        steps are small. None to begin with zeros.
       num_steps: in all.
       folder: for checkpoints.
     """
@@ -202,36 +215,34 @@ def train(
     feed = ImageFeed(colors, pyramid.at_pixels())
     params: Any = {
         "weights": {name: np.array(array, np.float32) for name, array in start.items()},
-        "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
+        "grids": tuple(
+            np.zeros(shape, np.float32) if grids is None else np.asarray(grid, np.float32)
+            for shape, grid in zip(pyramid.shapes, grids or pyramid.shapes, strict=True)
+        ),
         "log_lambda": np.float32(math.log(trade_off)),
     }
+    goes_on = grids is not None
     under_noise = num_steps - round(_ROUNDED * num_steps)
-    parts = [("noisy", under_noise, _noisy_optimizer(pyramid, under_noise), False)]
-    if under_noise < num_steps:
-        optimizer = _rounded_optimizer(num_steps - under_noise)
-        parts.append(("rounded", num_steps, optimizer, True))
-    key = np.asarray(jax.random.PRNGKey(seed))
-    settings = network, pyramid, start, gain, trade_off, target, num_steps, seed
+    optimizer = _optimizer(pyramid, under_noise, num_steps, goes_on)
+    loss = rate_distortion_loss(
+        network, gain, under_noise, target, _GOING_ON_FROM if goes_on else 0.0
+    )
+    state = TrainState.create(np.asarray(jax.random.PRNGKey(seed)), params, optimizer)
+    settings = network, pyramid, start, gain, trade_off, target, num_steps, seed, goes_on
     folder = folder / _identity(image, *settings)
-    step = 0
-    for part, last_step, optimizer, rounded in parts:
-        loss = rate_distortion_loss(network, gain, under_noise, target, rounded)
-        state = TrainState.create(key, params, optimizer)
-        state = jax.tree.map(np.asarray, dataclasses.replace(state, step=np.int32(step)))
-        schedule = Schedule(last_step, _LOG_EVERY, _CHECKPOINT_EVERY)
-        with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
-            state, _ = train_loop(
-                make_step(loss, optimizer),
-                state,
-                feed,
-                schedule,
-                checkpoints,
-                names=[image.name],
-                on_log=_shown,
-            )
-        params, step = state.params, int(state.step)
-    grids = tuple(np.rint(np.asarray(grid)) for grid in params["grids"])
-    return Trained(params["weights"], grids, float(np.exp(params["log_lambda"])))
+    with contextlib.closing(Checkpoints(folder, 1)) as checkpoints:
+        state, _ = train_loop(
+            make_step(loss, optimizer),
+            jax.tree.map(np.asarray, state),
+            feed,
+            Schedule(num_steps, _LOG_EVERY, _CHECKPOINT_EVERY),
+            checkpoints,
+            names=[image.name],
+            on_log=_shown,
+        )
+    params = state.params
+    rounded = tuple(np.rint(np.asarray(grid)) for grid in params["grids"])
+    return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
 
 
 def _shown(progress: Progress) -> dict[str, str]:
@@ -242,9 +253,10 @@ def _shown(progress: Progress) -> dict[str, str]:
     }
 
 
-def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: Scalar) -> Grids:
+def _noisy(grids: Grids, key: UInt32[AnyArray, "2"], progress: float | Scalar) -> Grids:
+    annealed = jnp.minimum(progress / _ANNEALED, 1.0)
     temperature, noise = (
-        first + (last - first) * progress for first, last in (_TEMPERATURES, _NOISES)
+        first + (last - first) * annealed for first, last in (_TEMPERATURES, _NOISES)
     )
     keys = jax.random.split(key, len(grids))
     return jax.lax.optimization_barrier(
@@ -262,47 +274,49 @@ def _rounded(grids: Grids) -> Grids:
     return jax.lax.optimization_barrier(tuple(jnp.round(grid) for grid in grids))
 
 
-def _noisy_optimizer(pyramid: Pyramid, num_steps: int) -> optax.GradientTransformation:
+def _optimizer(
+    pyramid: Pyramid, under_noise: int, num_steps: int, goes_on: bool
+) -> optax.GradientTransformation:
+    weights_part, grids_part = _GOING_ON if goes_on else (1.0, 1.0)
     warmup = min(_WARMUP, num_steps // 10)
-    weights = optax.warmup_cosine_decay_schedule(0.0, _WEIGHTS_RATE, warmup, num_steps)
+    weights = optax.join_schedules(
+        [
+            optax.warmup_cosine_decay_schedule(
+                0.0,
+                weights_part * _WEIGHTS_RATE,
+                warmup,
+                under_noise,
+                weights_part * _ROUNDED_WEIGHTS_RATE,
+            ),
+            optax.linear_schedule(
+                weights_part * _ROUNDED_WEIGHTS_RATE, 0.0, max(1, num_steps - under_noise)
+            ),
+        ],
+        [under_noise],
+    )
+
+    def of_grid(exponent: int) -> optax.GradientTransformation:
+        rate = grids_part * _grid_rate(exponent)
+        falling = optax.cosine_decay_schedule(rate, under_noise, _LAST_GRID_RATE)
+        schedule = optax.join_schedules([falling, optax.constant_schedule(0.0)], [under_noise])
+        return optax.chain(optax.scale_by_adam(0.9, 0.99), optax.scale_by_learning_rate(schedule))
+
     return optax.multi_transform(
         {
-            "weights": _of_weights(weights),
+            # SOAP: for equal steps 5% less D + lambda R than by Adam, on a smooth image.
+            "weights": optax.chain(
+                optax.clip_by_global_norm(_CLIP),
+                scale_by_soap(0.9, 0.99, refresh_every=10),
+                optax.scale_by_learning_rate(weights),
+            ),
             "log_lambda": optax.chain(optax.scale(-_STEER), optax.clip(_MAX_STEER)),
-            **{
-                f"grid {i}": optax.chain(
-                    optax.scale_by_adam(0.9, 0.99),
-                    optax.scale_by_learning_rate(
-                        optax.cosine_decay_schedule(_grid_rate(i), num_steps)
-                    ),
-                )
-                for i in pyramid.exponents
-            },
+            **{f"grid {i}": of_grid(i) for i in pyramid.exponents},
         },
         {
             "weights": "weights",
             "grids": tuple(f"grid {i}" for i in pyramid.exponents),
             "log_lambda": "log_lambda",
         },
-    )
-
-
-def _rounded_optimizer(num_steps: int) -> optax.GradientTransformation:
-    return optax.multi_transform(
-        {
-            "weights": _of_weights(optax.cosine_decay_schedule(_ROUNDED_WEIGHTS_RATE, num_steps)),
-            "fixed": optax.set_to_zero(),
-        },
-        {"weights": "weights", "grids": "fixed", "log_lambda": "fixed"},
-    )
-
-
-def _of_weights(rate: optax.Schedule) -> optax.GradientTransformation:
-    """For equal steps 5% less D + lambda R than by Adam, on a smooth image."""
-    return optax.chain(
-        optax.clip_by_global_norm(_CLIP),
-        scale_by_soap(0.9, 0.99, refresh_every=10),
-        optax.scale_by_learning_rate(rate),
     )
 
 
