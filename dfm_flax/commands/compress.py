@@ -3,9 +3,8 @@
 An image becomes a pyramid of small grids of whole numbers, and two small Fourier machines: one
 draws a pixel from the grids, the other predicts their numbers, so that they take few bits. All
 of it is trained for the image. --bpp is met from below within a few percent; --psnr takes the
-smallest file found of at least that quality, training up to three times, and says where it was
-not reached (exit code 1). Files of a few hundred bytes are a machine of the position alone
-(--method machine).
+smallest file found of at least that quality, and says where it was not reached (exit code 1).
+Files of a few hundred bytes are a machine of the position alone (--method machine).
 
 input: files of any format that Pillow reads, folders, and sample:NAME, as in `dfm train`. One
   image is written to OUT.dfm, or any number to NAME.dfm each in the folder OUT. Of several, one

@@ -38,7 +38,7 @@ PARTS = "training/test_checkpoint_parts.py"
 FOURIER = [
     Mutant(
         "dfm_flax/fourier/bases/additive.py",
-        "return y.T + coefficients[0]",
+        "return (y + coefficients[0][:, None]).T",
         "return y.T",
         f"{BASES}::test_series_are_the_sums_over_the_frequencies",
     ),

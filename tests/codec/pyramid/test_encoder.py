@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 
 from dfm_flax.codec.container import file_size, from_bytes, to_bytes
 from dfm_flax.codec.pyramid import encoder
 from dfm_flax.codec.pyramid.encoder import MIN_BYTES, reaching, within
+from dfm_flax.codec.pyramid.training import Trained
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
 
@@ -27,55 +30,89 @@ def test_files_within_a_size(shape, num_bytes, photo, tmp_path):
         assert to_bytes(within(image, num_bytes, 30, tmp_path / "b", seed=1)) != data
 
 
-class Trained:
-    """Stands for a trained machine's roundings."""
+class Rounding:
+    """Stands for the roundings of a trained machine: each lambda has its image."""
 
-    trade_off = 1e-3
-
-    def __init__(self, coded):
-        self.coded, self.asked = coded, []
+    def __init__(self, trade_off, coded):
+        self.trained = Trained({"bias": np.zeros(3, np.float32)}, (), trade_off)
+        self.coded = coded
 
     def best(self, worth=1.0):
-        self.asked.append(worth)
         return self.coded
 
 
+class Trainings(list):
+    """Lambda of each training."""
+
+    def __init__(self):
+        self.steps, self.alike = [], False
+
+
 @pytest.fixture
-def trained(pyramid_image, monkeypatch):
-    """Nothing is trained; returns what always comes of it, and the targets of each training."""
-    made, targets = Trained(pyramid_image()), []
-    monkeypatch.setattr(encoder, "_train", lambda *rest: targets.append(rest[3]) or made)
-    return made, targets
+def trainings(pyramid_image, monkeypatch):
+    """Nothing is trained: the larger lambda, the fewer numbers; returns each one's lambda.
+
+    `trainings.steps` has the steps of each, and with `trainings.alike` nothing depends on lambda.
+    """
+
+    done = Trainings()
+
+    def train(self, start, trade_off, target, num_steps, grids):
+        done.append(trade_off)
+        done.steps.append(num_steps)
+        spread = 1.0 if done.alike else math.sqrt(done[0] / trade_off)
+        return Rounding(trade_off, pyramid_image(spread=spread))
+
+    monkeypatch.setattr(encoder._Training, "_train", train)
+    return done
 
 
-def test_a_quality_that_is_reached(trained, photo, tmp_path):
-    """The fewest numbers that have it, after one training."""
-    made, targets = trained
-    image = photo(11, 18)
-    quality = psnr(image.pixels, made.coded.decoded())
-    coded = reaching(image, quality - 0.5, 10, tmp_path)
-    assert len(targets) == 1
-    assert quality - 0.5 <= psnr(image.pixels, coded.decoded())
-    assert file_size(coded) <= file_size(made.coded)
+@pytest.mark.parametrize("share", [0.8, 1.0, 1.1])
+def test_lambda_is_corrected_until_the_size_is_used(
+    trainings, share, photo, tmp_path, pyramid_image
+):
+    num_bytes = share * file_size(pyramid_image())
+    coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
+    assert 0.93 * num_bytes <= file_size(coded) <= num_bytes
+    assert trainings.steps == [1000] + [120] * (len(trainings) - 1)
+    assert len(trainings) <= 5
+    if share == 1:
+        assert len(trainings) == 1
+    else:
+        assert (trainings[1] > trainings[0]) == (share < 1)
 
 
-def test_a_quality_that_is_not_reached_is_tried_three_times(trained, photo, tmp_path):
-    made, targets = trained
-    image = photo(11, 18)
-    assert reaching(image, 60.0, 10, tmp_path) is made.coded
-    assert len(targets) == 3
-    errors = [target.mse for target in targets]
-    assert errors == sorted(set(errors), reverse=True)
+def test_no_correction_is_wild(trainings, photo, tmp_path):
+    trainings.alike = True
+    within(photo(11, 18), 200.0, 10, tmp_path)
+    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
+    assert trainings.steps == [10, 20, 20, 20, 20]
 
 
-def test_a_file_that_is_too_large_is_thinned(trained, photo, tmp_path):
-    made, _ = trained
-    num_bytes = file_size(made.coded) - 60
+def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyramid_image):
+    trainings.alike = True
+    num_bytes = file_size(pyramid_image()) - 40
     coded = within(photo(11, 18), num_bytes, 10, tmp_path)
     assert num_bytes - 12 <= file_size(coded) <= num_bytes
-    assert coded.weights is made.coded.weights
 
 
-def test_a_file_that_is_too_small_is_told(trained, photo, tmp_path):
+def test_a_file_that_is_too_small_is_told(trainings, photo, tmp_path):
+    trainings.alike = True
     with pytest.raises(UsageError, match="image photo: no file is that small"):
         within(photo(11, 18), MIN_BYTES, 10, tmp_path)
+
+
+def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyramid_image):
+    image = photo(11, 18)
+    quality = psnr(image.pixels, pyramid_image().decoded()) - 0.05
+    coded = reaching(image, quality, 10, tmp_path)
+    assert len(trainings) == 1
+    assert quality <= psnr(image.pixels, coded.decoded())
+
+
+def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
+    image = photo(11, 18)
+    coded = reaching(image, 60.0, 10, tmp_path)
+    np.testing.assert_allclose(np.diff(np.log2(trainings)), -1)  # a bit is worth less and less
+    assert len(trainings) == 5
+    assert 0 < psnr(image.pixels, coded.decoded()) < 60

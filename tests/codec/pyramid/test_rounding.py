@@ -53,7 +53,7 @@ def test_a_bit_that_is_worth_more_is_saved(make_rounding):
     sizes = [file_size(rounding.best(worth)) for worth in (0.01, 1.0, math.inf)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[-1]
-    assert rounding.trade_off == 1e-3
+    assert rounding.trained.trade_off == 1e-3
 
 
 def test_steps_are_never_too_fine_for_a_weight(make_rounding):
@@ -72,6 +72,6 @@ def test_grids_are_left_alone(make_rounding):
     rounding = make_rounding()
     for worth in (1.0, math.inf):
         best = rounding.best(worth)
-        for grid, trained in zip(best.grids, rounding._trained.grids, strict=True):
+        for grid, trained in zip(best.grids, rounding.trained.grids, strict=True):
             np.testing.assert_array_equal(grid, trained)
     assert dataclasses.astuple(best.pyramid) == (11, 18, 0, 3)
