@@ -16,6 +16,7 @@ from dfm_flax.commands import (
     configs,
     data,
     decompress,
+    doctor,
     evaluate,
     export,
     inspect,
@@ -25,6 +26,7 @@ from dfm_flax.commands import (
     sample,
     sweep,
     train,
+    view,
 )
 from dfm_flax.errors import DfmError, one_line
 from dfm_flax.signals import exit_on_signals
@@ -40,12 +42,14 @@ _COMMANDS = (
     compress,
     decompress,
     inspect,
+    view,
     report,
     sample,
     interpolate,
     export,
     evaluate,
     data,
+    doctor,
     bench,
 )
 

@@ -23,7 +23,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, Float32, Integer, PRNGKeyArray, UInt8
 from tqdm import tqdm
 
-from dfm_flax.data.image_sets import ImageSet
+from dfm_flax.data.image_source import ImageSet
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.evaluation.classifier import Classifier
 from dfm_flax.evaluation.extractor import FeatureExtractor

@@ -52,6 +52,7 @@ CASES = {
     "reconstruct": (["--workdir=run"], ("out", "out/a_seed0_8x8.png")),
     "report": (["a.png", "--dfm=coded"], ("r.html", "r.html")),
     "sample": (["--workdir=none", "--num=4"], ("s", "s/00002.png")),
+    "view": (["in.dfm"], ("v.html", "v.html")),
 }
 WRITERS = with_option("--out")
 

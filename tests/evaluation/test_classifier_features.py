@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from dfm_flax.data.image_sets import ImageSet, load_image_set
+from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.image_source import ImageSet
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation.classifier_features import classifier_features
