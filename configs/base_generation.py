@@ -25,6 +25,10 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.data.split = "all"  # or train, test, or what TFDS takes, such as train[:1000]
     config.data.data_dir = ""  # of TFDS; "" for ~/tensorflow_datasets
     config.data.size = 0  # pixels of the sides that images are brought to; 0 keeps the size
+    # "device" keeps all images on each device, "stream" reads those of the next steps from the
+    # disk, "auto" streams sets that take more than a quarter of a device's memory.
+    config.data.feed = "auto"
+    config.data.workers = -1  # processes that read a stream; -1: for each core but one, 16 at most
 
     config.model = ConfigDict()
     config.model.name = generator  # dfm, vae or autoencoder, or my_module:Name
@@ -61,6 +65,9 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     # Of matrix products: "default" is what is fast on a device (TF32 on recent GPUs, bfloat16 on
     # TPUs), "highest" float32, "high" between them. CPUs have float32 alone.
     config.training.precision = "default"
+    # Of a table of latents: "replicated", all of it on each device, or "sharded", of each device an
+    # equal part of its rows, by which tables larger than a device train.
+    config.training.table_placement = "replicated"
     config.training.log_every = 100  # steps a dispatch, with one line in the log
     config.training.checkpoint_every = 1_000  # steps, a multiple of log_every
     config.training.keep_checkpoints = 2  # the newest
