@@ -126,9 +126,9 @@ def download(builder: Any, file_format: str | None = None) -> None:
     Raises:
       UsageError: there is no internet, or TFDS cannot download it.
     """
-    name, root = full_name(builder), Path(builder.data_dir_root)
+    name, top = full_name(builder), Path(builder.data_dir_root)
     if is_importable(builder):
-        place = "" if root == root("") else f" --data-dir {root}"
+        place = "" if top == root("") else f" --data-dir {top}"
         way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
     else:
         way_out = (
