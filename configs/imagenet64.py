@@ -1,10 +1,11 @@
-"""Generation of ImageNet at 64x64, for 8 GPUs: cifar10_best's machines, wider and finer, streamed.
+"""Generation of ImageNet at 64x64, for 8 GPUs: cifar10_best's machines, wider and finer.
 
-    dfm data import imagenet64 FOLDER_OF_IMAGENET --size 64      # once: 10 to 12 GB
+    dfm data import imagenet64 FOLDER_OF_IMAGENET --size 64      # once
     dfm train --config imagenet64 --workdir runs/imagenet64 --config.data.name=imagenet64
     dfm train --config imagenet64:table ...     latents from a table that is shared out, no encoder
 
-TFDS's own set of this size is the default. Not trained yet: no accelerator was at hand. What is
+TFDS's own set of this size is the default; to stream it, let it be downloaded with
+--config.data.feed=stream. Not trained yet: no accelerator was at hand. What is
 known, and what follows from it, is in docs/how-to/launch.md.
 """
 
@@ -19,8 +20,8 @@ def get_config(variant: str = "dfm") -> ConfigDict:
     config.data.name = "imagenet_resized/64x64"
     config.data.split = "train"
     config.data.size = 64
-    # 15.7 GB of bytes: a fifth of the largest GPUs, and all of the smallest.
-    config.data.feed = "stream"
+    # 15.7 GB of bytes: GPUs of 80 GB keep them, for smaller ones they are streamed.
+    config.data.feed = "auto"
     config.model.latent_size = 256
     # 12,288 numbers go into the encoder: half of all weights lie in its first layer.
     config.model.encoder_hidden = (1024, 1024)
