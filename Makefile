@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 # Few processes: each test already uses several cores.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
-.PHONY: help demo test fast mutants lint install clean
+.PHONY: help demo test fast mutants lint docs install clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -15,7 +15,7 @@ install: $(INSTALLED)  ## make the virtual environment
 
 $(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard dfm_flax/fourier/kernels/*)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 demo: install  ## train a machine on a photo that ships with scikit-image and show the result
@@ -40,5 +40,8 @@ lint: install  ## format and lint checks, types, the order of imports, duplicate
 	$(BIN)/lint-imports --no-logo --cache-dir $(VENV)/import_linter
 	$(BIN)/pylint dfm_flax
 
+docs: install  ## build the site of the documentation in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## remove the virtual environment and caches, not runs/
-	rm -rf $(VENV) build *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info dfm_flax/fourier/*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     config.model.machine.extent = 1.0  # part of a period that the unit square spans
 
     config.loss = ConfigDict()
-    config.loss.name = "mse"  # or my_module:function, see docs/extending.md
+    config.loss.name = "mse"  # or my_module:function, see docs/how-to/extend.md
     config.loss.terms = ()  # import paths my_module:function of what is added to it
 
     config.optimizer = ConfigDict()

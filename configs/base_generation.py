@@ -36,7 +36,7 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.model.activation = "relu"  # or gelu, silu, tanh
 
     config.loss = ConfigDict()
-    config.loss.name = ""  # the generator's own, or my_module:function, see docs/extending.md
+    config.loss.name = ""  # the generator's own, or my_module:function, see docs/how-to/extend.md
     config.loss.terms = ()  # import paths my_module:function of what is added to it
 
     config.optimizer = ConfigDict()

@@ -10,7 +10,7 @@ are ours.
 
 3,000 steps on the 50,000 training images took 8.3 minutes of CPU and ended further off than the
 mean image: an mse of 0.2918 on held-out images, a Frechet distance of 91 under the mixture. Its own
-12,000 steps take half an hour. docs/generation.md says why.
+12,000 steps take half an hour. docs/results/generation.md says why.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ size, which is 21,600 weights of 32 bits. Ours: depth 4 and width 9, 21,546 weig
 the thesis averages seeds, give several: --config.num_seeds=5 trains them side by side.
 
 Three images side by side took 5 minutes on two CPU cores for 500,000 steps, five times what is
-asked for here, and reached 15.4, 24.9 and 20.5 dB: docs/training.md.
+asked for here, and reached 15.4, 24.9 and 20.5 dB: docs/results/compression.md.
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@
     dfm train --config compress_best:3500 ...    the widest machine of 3,500 weights, not 21,600
 
 After 30 s of two CPU cores three ImageNet images have 24.2, 35.0 and 30.1 dB, where compress.py
-has 12.2, 23.8 and 19.2. docs/training.md says what each difference gives.
+has 12.2, 23.8 and 19.2. docs/results/compression.md says what each difference gives.
 """
 
 from ml_collections import ConfigDict

@@ -12,8 +12,8 @@ weighs against the sum over pixels, where 0.5 |z|^2 is -log N(z; 0, I); the tabl
 Ours, as the thesis does not say: the sizes of machine and decoder, its activation, the steps.
 
 40,000 steps on the 60,000 training images, with 196 pixels of each, take about 150 s of CPU on a
-core of its own: 17.8 dB, and a Frechet distance of 6.1 under one Gaussian. docs/generation.md has
-all priors.
+core of its own: 17.8 dB, and a Frechet distance of 6.1 under one Gaussian. All priors:
+docs/results/generation.md.
 """
 
 from ml_collections import ConfigDict

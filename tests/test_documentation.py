@@ -16,10 +16,15 @@ from dfm_flax.config import flatten, load_config, override
 from dfm_flax.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
-# docs/extending.md is run as it is printed, by test_extending.py.
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES.remove(ROOT / "docs" / "extending.md")
+# docs/how-to/extend.md is run as it is printed, by test_extending.py.
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES.remove(ROOT / "docs" / "how-to" / "extend.md")
 README = PAGES[0].read_text()
+
+
+def page_name(page):
+    return page.relative_to(ROOT).as_posix()
+
 
 # How a command line that is one of `dfm` in disguise begins.
 DISGUISES = {
@@ -68,7 +73,7 @@ def test_the_table_of_what_is_where_names_what_is_there():
         assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_paths_and_names_in_a_page_are_there(page):
     text = page.read_text()
     for path in re.findall(r"`((?:dfm_flax|configs|tests|docs|launch)/[\w./*]*)", text):
@@ -91,7 +96,7 @@ def settings():
     return keys | {key.rpartition(".")[0] for key in keys if "." in key}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_settings_in_a_page_are_those_of_a_config(page):
     known, text = settings(), page.read_text()
     named = re.findall(r"(?:`|--)config\.(?:grid\.)?([a-z_0-9.]+)", text)

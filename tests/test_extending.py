@@ -1,4 +1,4 @@
-"""docs/extending.md as it is printed: its files are written, and its commands run."""
+"""docs/how-to/extend.md as it is printed: its files are written, and its commands run."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "extend.md"
 FILES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE.read_text(), re.S)
 COMMANDS = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.S)
 

@@ -4,7 +4,7 @@
 
 Five seeds of each machine on one image of 400x400, by the thesis's settings (compress.py). What
 is reduced are the steps; --config.training.num_steps=100000 takes ten times as long. The best mean
-losses are 0.0696 (depth 4, width 8) and 0.0699 (depth 6, width 6): docs/thesis.md.
+losses are 0.0696 (depth 4, width 8) and 0.0699 (depth 6, width 6): docs/results/thesis.md.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     dfm sweep --config sweeps/rates --workdir runs/rates
 
-The 16 cells differ in numbers only, so all are one vmapped step: docs/sweeps.md. The scan of the
-thesis lost the exponents of both settings (see compress.py). What is reduced are the steps:
+The 16 cells differ in numbers only, so all are one vmapped step: docs/how-to/sweeps.md. The scan
+of the thesis lost the exponents of both settings (see compress.py). What is reduced are the steps:
 --config.training.num_steps=100000 takes ten times as long.
 """
 

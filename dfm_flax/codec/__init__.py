@@ -1,4 +1,4 @@
 """Images as `.dfm` files: a machine's weights quantized, entropy coded and put in a container.
 
-docs/codec.md describes the file byte by byte.
+docs/reference/file_format.md describes the file byte by byte.
 """

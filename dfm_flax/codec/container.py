@@ -1,4 +1,6 @@
-"""The `.dfm` file: bytes to a quantized machine and back. docs/codec.md has it byte by byte.
+"""The `.dfm` file: bytes to a quantized machine and back.
+
+docs/reference/file_format.md has it byte by byte.
 
 Files come from anywhere. A reader checks the checksum, then every field against limits, before
 it computes or allocates anything that a field asks for.

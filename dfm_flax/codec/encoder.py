@@ -343,7 +343,7 @@ def _guess_bytes(image: Image, quality: float) -> float:
     """From the size of a JPEG of that PSNR: how much there is in an image, known without training.
 
     Under 0.5 bpp a machine takes less: its part of JPEG's size falls with the rate, to about
-    half at 0.25 bpp (docs/codec.md).
+    half at 0.25 bpp (docs/results/codec.md).
     """
     size = 0
     for quality_setting in range(5, 100, 5):

@@ -10,7 +10,7 @@ from dfm_flax.codec.container import MAX_HIDDEN
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import num_weights
 
-BITS_PER_WEIGHT = 6.0  # with which most is left of an image; docs/codec.md has the measurements
+BITS_PER_WEIGHT = 6.0  # with which most is left of an image: docs/results/codec.md
 MIN_WIDTH = 3  # in the middle
 
 _DEPTH = 6

@@ -1,7 +1,7 @@
 """The series on a CPU by compiled kernels: what kernels/series.cc offers, as JAX functions.
 
 XLA calls the kernels on its own threads. They work tile by tile, so that the basis of a
-position never leaves the cache; docs/speed.md has the measurements.
+position never leaves the cache; docs/results/speed.md has the measurements.
 """
 
 import ctypes

@@ -56,7 +56,8 @@ def by_kernels(dtype: np.dtype[Any]) -> bool:
     """The one place that chooses: compiled kernels on a CPU in float32, or else XLA.
 
     On two CPU cores the kernels are 2 to 4 times faster than XLA at every size that was tried
-    (docs/speed.md); XLA alone runs on accelerators, in float64, and twice differentiable.
+    (docs/explanation/speed.md); XLA alone runs on accelerators, in float64, and twice
+    differentiable.
     """
     if _force_xla.get() or jax.default_backend() != "cpu" or dtype != jnp.float32:
         return False

@@ -45,7 +45,7 @@ class Generator(nn.Module):
     """The base of all image generators; `generators/` has ours, a file each.
 
     A subclass adds its own settings as attributes, and gives `settings`, `from_config` and
-    `loss`. docs/extending.md adds one from outside of the package.
+    `loss`. docs/how-to/extend.md adds one from outside of the package.
 
     Attributes:
       decoder: a module that maps latents [B, L], pixel indices [P], height and width to colors

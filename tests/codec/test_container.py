@@ -46,7 +46,7 @@ def test_round_trip(quantized, tmp_path):
 
 
 def test_the_header_is_as_documented(quantized):
-    """Read by hand, as docs/codec.md has it."""
+    """Read by hand, as docs/reference/file_format.md has it."""
     image = quantized("best", height=300, width=20)
     data = to_bytes(image)
     assert data[:5] == b"\x8cDFM\x01"
@@ -250,7 +250,7 @@ def test_files_are_written_as_they_were(version):
 
 @each_version
 def test_old_files_are_what_the_formulas_say_in_float64(version):
-    """The golden files by docs/codec.md alone: additive series at the pixels' centers."""
+    """By docs/reference/file_format.md alone: additive series at the pixels' centers."""
     image = read(golden(version))
     frequencies = {1: [8, 1, 1, 1, 1], 2: [8, 1, 1, 1, 1, 2]}[version]
     centers = (np.arange(48) + 0.5) / 48
