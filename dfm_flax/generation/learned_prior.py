@@ -8,7 +8,7 @@ set has classes: a sample draws its class first.
 import abc
 import functools
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -83,7 +83,7 @@ class LearnedPrior(ClassPrior):
         latents: Float[np.ndarray, "latents latent"],
         seed: int = 0,
         labels: Int[np.ndarray, "latents"] | None = None,
-    ) -> Self:
+    ) -> "LearnedPrior":
         """See `ClassPrior.fit`. A 20th of the latents says when the network was at its best."""
         if len(latents) < _FEWEST:
             raise UsageError(
@@ -103,9 +103,13 @@ class LearnedPrior(ClassPrior):
         params = _trained(loss, initial, units, classes, seed, cls.num_steps, cls.name)
         return cls(mean, directions * deviations, counts / counts.sum(), params)
 
-    def of_class(self, label: int) -> Self:
+    def of_class(self, label: int) -> "LearnedPrior":
+        if len(self.weights) == 1:
+            raise UsageError(f"class {label}: prior {self.name!r} knows no classes")
         if not 0 <= label < len(self.weights) or not self.weights[label]:
-            raise UsageError(f"class {label}: the prior has classes 0 to {len(self.weights) - 1}")
+            raise UsageError(
+                f"class {label}: prior {self.name!r} has classes 0 to {len(self.weights) - 1}"
+            )
         return replace(self, weights=np.eye(len(self.weights))[label])
 
     def sample(self, num: int, seed: int) -> Float32[np.ndarray, "{num} latent"]:
@@ -122,7 +126,7 @@ class LearnedPrior(ClassPrior):
         return {"mean": self.mean, "axes": self.axes, "weights": self.weights, **params}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> "LearnedPrior":
         named = {
             name.removeprefix(_PARAMS): array
             for name, array in arrays.items()

@@ -20,7 +20,7 @@ from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path, local_path
 from dfm_flax.generation.generator import Generator, ImageShape, make_generator
-from dfm_flax.generation.prior import Prior, find_prior
+from dfm_flax.generation.prior import ClassPrior, Prior, find_prior
 from dfm_flax.generation.sampler import Sampler
 from dfm_flax.generation.sampling import TrainedGenerator
 
@@ -45,18 +45,23 @@ class PretrainedGenerator(Sampler):
     shape: ImageShape
     priors: Mapping[str, Prior]
 
-    def prior(self, name: str) -> Prior:
-        """One of the priors in the file.
+    def prior(self, name: str, label: int | None = None) -> Prior:
+        """One of the priors in the file, or, if it is a `ClassPrior`, that of one class.
 
         Raises:
-          UsageError: it is not among them.
+          UsageError: it is not among them, or knows no such class.
         """
         wanted = self.prior_name(name)
         if wanted not in self.priors:
             raise UsageError(
                 f"prior {name!r} is not in this file, which has {', '.join(self.priors)}"
             )
-        return self.priors[wanted]
+        prior = self.priors[wanted]
+        if label is None:
+            return prior
+        if not isinstance(prior, ClassPrior):
+            raise UsageError(f"prior {name!r} of this file knows no classes")
+        return prior.of_class(label)
 
 
 def export(

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
-from dfm_flax.data.image_sets import absolute_place, load_image_set
+from dfm_flax.data.image_sets import ImageSet, absolute_place, load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.learning_rates import make_learning_rates, make_table_optimizer
@@ -53,7 +54,7 @@ class GenerationRun:
         if cluster.is_writer():
             self._run.check_place()
         self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
-        self.images = open_image_set(self._run, config)
+        self.images = open_image_set(self._run, config).images
         self.shape = ImageShape(*self.images.shape[1:])
         self.model = make_generator(config, self.shape)
         self._learning_rates = make_learning_rates(config)
@@ -145,21 +146,22 @@ def _from_anywhere(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def open_image_set(run: Run, config: ConfigDict) -> Images:
-    """The images of a config's data set. Each process reads a part of them.
+def open_image_set(run: Run, config: ConfigDict) -> ImageSet:
+    """A config's data set. Each process reads a part of it.
 
     Raises:
       UsageError: the run was started with another config, or with other images.
     """
     if run.started:
         run.check_same(config)
-    images = cluster.joined_rows(load_image_set(**config.data, part=cluster.place()).images)
+    part = load_image_set(**config.data, part=cluster.place())
+    images, labels = cluster.joined_rows(part.images), cluster.joined_rows(part.labels)
     if run.started and run.read_json("data.json") != _facts(images):
         raise UsageError(
             f"{run.folder} was started with other images than {config.data.name} has now; "
             "restore them, or use another --workdir"
         )
-    return images
+    return replace(part, images=images, labels=labels)
 
 
 def start_run(run: Run, config: ConfigDict, images: Images) -> None:

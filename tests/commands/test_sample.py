@@ -49,8 +49,8 @@ def test_pictures_folders_and_arrays(runs, tmp_path, capsys):
 
 def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     workdir, out = f"--workdir={runs('dfm')}", f"--out={tmp_path}/o.png"
-    line = one_line_error(capsys, "sample", workdir, out, "--prior=flow")
-    assert "'flow' is not one of gaussian, gmm, normal, standard_normal" in line
+    line = one_line_error(capsys, "sample", workdir, out, "--prior=flows")
+    assert "'flows' is not one of flow, flow_matching, gaussian, gmm, normal" in line
     line = one_line_error(capsys, "interpolate", workdir, out, "--from=0", "--to=1797")
     assert "image 1797: the run has images 0 to 1796" in line
     assert "no run here" in one_line_error(capsys, "sample", f"--workdir={tmp_path}", out)

@@ -143,9 +143,10 @@ def test_what_does_not_exist_is_refused(generator):
     with pytest.raises(UsageError, match="two ends"):
         generator.interpolate(0, 1, 1)
     with pytest.raises(
-        UsageError, match="'flow' is not one of gaussian, gmm, normal, standard_normal"
+        UsageError,
+        match="'flows' is not one of flow, flow_matching, gaussian, gmm",
     ):
-        generator.sample(1, "flow")
+        generator.sample(1, "flows")
     with pytest.raises(UsageError, match="trained on images of 8x8"):
         generator.reconstruct(np.zeros((1, 28, 28, 1)))
 

@@ -133,7 +133,8 @@ class Flow(LearnedPrior):
 def _log_density(
     network: nn.Module, params: Any, units: Float[AnyArray, "batch latent"], classes: Classes
 ) -> Float[jax.Array, "batch"]:
-    noise, log_determinants = network.apply({"params": params}, units, classes)
+    mapped: Any = network.apply({"params": params}, units, classes)
+    noise, log_determinants = mapped
     return log_determinants - jnp.sum(noise**2, axis=1) / 2
 
 

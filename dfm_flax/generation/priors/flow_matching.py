@@ -34,7 +34,7 @@ class Velocity(nn.Module):
     def __call__(
         self, x: Float[AnyArray, "batch latent"], classes: Classes, times: _Times | None = None
     ) -> _Units:
-        times = jnp.zeros(len(x)) if times is None else times
+        x, times = jnp.asarray(x), jnp.zeros(len(x)) if times is None else times
         phases = jnp.pi * times[:, None] * jnp.arange(_HARMONICS)
         about = jnp.concatenate([jnp.cos(phases), classes], axis=1)
         features = nn.Dense(_FEATURES)(x) + nn.Dense(_FEATURES)(about)
@@ -45,8 +45,7 @@ class Velocity(nn.Module):
         last = nn.Dense(self.size, kernel_init=nn.initializers.zeros_init())
         added = last(nn.silu(nn.LayerNorm()(features)))
         variances = (times**2 + (1 - times) ** 2)[:, None]  # of x_t between two such draws
-        velocity: _Units = (2 * times[:, None] - 1) / variances * x + added / jnp.sqrt(variances)
-        return velocity
+        return (2 * times[:, None] - 1) / variances * x + added / jnp.sqrt(variances)
 
 
 class FlowMatching(LearnedPrior):
@@ -76,7 +75,7 @@ class FlowMatching(LearnedPrior):
         times = jax.random.uniform(time_rng, (len(units),))
         noise = jax.random.normal(noise_rng, units.shape)
         x = noise + times[:, None] * (units - noise)
-        velocity = network.apply({"params": params}, x, classes, times)
+        velocity: Any = network.apply({"params": params}, x, classes, times)
         return jnp.mean((velocity - (units - noise)) ** 2)
 
     def from_noise(self, noise: Float[AnyArray, "batch latent"], classes: Classes) -> _Units:
@@ -89,7 +88,7 @@ def _flowed(
 ) -> _Units:
     """Where the velocities take noise, by Heun's method."""
 
-    def velocity(x: _Units, time: Count | Float[AnyArray, ""]) -> _Units:
+    def velocity(x: _Units, time: Any) -> _Units:
         times = jnp.full(len(x), time)
         found: Any = network.apply({"params": params}, x, classes, times)
         return found
