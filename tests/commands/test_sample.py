@@ -47,6 +47,22 @@ def test_pictures_folders_and_arrays(runs, tmp_path, capsys):
     ]
 
 
+def test_a_class(runs, tmp_path, capsys):
+    workdir = f"--workdir={runs('dfm')}"
+    drawn = []
+    for number in ("1", "7"):
+        out = tmp_path / f"{number}.npz"
+        assert main(["sample", workdir, "--num=20", f"--class={number}", f"--out={out}"]) == 0
+        with np.load(out) as arrays:
+            drawn.append(arrays["images"].astype(float))
+    assert not np.allclose(drawn[0], drawn[1])
+    line = one_line_error(capsys, "sample", workdir, "--class=10", f"--out={tmp_path}/o.png")
+    assert "class 10: digits has classes 0 to 9" in line
+    with pytest.raises(SystemExit):
+        main(["sample", workdir, "--class=-1", f"--out={tmp_path}/o.png"])
+    assert "-1 is no class: they are counted from 0" in capsys.readouterr().err
+
+
 def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     workdir, out = f"--workdir={runs('dfm')}", f"--out={tmp_path}/o.png"
     line = one_line_error(capsys, "sample", workdir, out, "--prior=flows")

@@ -71,7 +71,7 @@ def test_the_density_of_a_flow_is_that_of_a_change_of_variables(size):
     slopes = [np.linalg.slogdet(jax.jacfwd(latent)(row))[1] for row in noise]
     expected = scipy.stats.norm.logpdf(noise).sum(axis=1) - slopes
     np.testing.assert_allclose(prior.log_prob(latents), expected, atol=1e-3)
-    assert np.std(slopes) > 0.01  # the map is not linear
+    assert size == 1 or np.std(slopes) > 0.01  # the map is not linear
 
 
 def test_the_density_of_a_flow_has_the_integral_1():
