@@ -75,7 +75,7 @@ def test_the_density_of_a_flow_is_that_of_a_change_of_variables(size):
 
 
 def test_the_density_of_a_flow_has_the_integral_1():
-    prior = random_prior(Flow, 2)
+    prior = random_prior(Flow, 2, deviation=0.05)
     prior = dataclasses.replace(prior, axes=np.eye(2))
     axis = np.linspace(-8, 8, 161)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2) + prior.mean
