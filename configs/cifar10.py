@@ -4,8 +4,8 @@
     dfm train --config cifar10:variance ...    3e-2 read as a variance, which ends beyond gray
 
 The thesis gives: all 60,000 images, batches of 512, all pixels of each, Adam at a learning rate
-that falls linearly from 1e-2 to 1e-7, the encoder's smaller by a ratio that rises linearly from 10 to
-1000, lambda 200, about 120 latents, Gaussian weights of "variance" 3e-2, biases at 0.
+that falls linearly from 1e-2 to 1e-7, the encoder's smaller by a ratio that rises linearly from 10
+to 1000, lambda 200, about 120 latents, Gaussian weights of "variance" 3e-2, biases at 0.
 
 Our reading: 3e-2 is a standard deviation, which is what a normal initializer of JAX takes; lambda
 weighs against the sum over pixels. Ours, as the thesis does not say: the sizes of machine, decoder

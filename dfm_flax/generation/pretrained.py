@@ -122,12 +122,21 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
             raise ValueError("it does not match its digest")
         config = configs.from_json(str(arrays.pop("config")))
         shape = ImageShape(*map(int, arrays.pop("shape")))
-        tree = unflatten_dict(arrays, sep="/")
-        priors = {
-            name: find_prior(name).from_arrays(of_prior) for name, of_prior in tree[_PRIOR].items()
-        }
+        params: dict[str, Any] = {}
+        priors: dict[str, dict[str, Any]] = {}
+        for key, array in arrays.items():
+            kind, _, name = key.partition("/")
+            if kind == _PRIOR:  # whose own names may have a "/" too
+                prior, _, name = name.partition("/")
+                priors.setdefault(prior, {})[name] = array
+            else:
+                params[name] = array
         return PretrainedGenerator(
-            config, make_generator(config, shape), tree[_PARAMS], shape, priors
+            config,
+            make_generator(config, shape),
+            unflatten_dict(params, sep="/"),
+            shape,
+            {name: find_prior(name).from_arrays(of_prior) for name, of_prior in priors.items()},
         )
     except Exception as error:  # NumPy and zlib answer damaged bytes with nearly any exception
         raise UsageError(f"{file}: cannot be read as a generator: {one_line(error)}") from error
