@@ -132,17 +132,17 @@ class LearnedPrior(ClassPrior):
             for name, array in arrays.items()
             if name.startswith(_PARAMS)
         }
-        prior = cls(arrays["mean"], arrays["axes"], arrays["weights"], unflatten_dict(named, "/"))
-        size = len(prior.mean)
+        mean, axes, weights = (arrays[name] for name in ("mean", "axes", "weights"))
+        params, size = unflatten_dict(named, "/"), len(mean)
         expected = jax.eval_shape(
             cls.network(size).init,
             jax.random.PRNGKey(0),
             jnp.zeros((1, size)),
-            jnp.zeros((1, len(prior.weights))),
+            jnp.zeros((1, len(weights))),
         )["params"]
-        if _shapes(expected) != _shapes(prior.params) or prior.axes.shape != (size, size):
+        if _shapes(expected) != _shapes(params) or axes.shape != (size, size):
             raise ValueError("arrays of another network")
-        return prior
+        return cls(mean, axes, weights, params)
 
 
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:

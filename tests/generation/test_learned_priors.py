@@ -43,9 +43,10 @@ def random_prior(kind, size, weights=(1.0,), deviation=0.1):
 def small():
     """Networks that two numbers need, and that are trained in a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learned_prior, "_BATCH", 128)
-        for module, kind in ((flow, Flow), (flow_matching, FlowMatching)):
-            patch.setattr(module, "_FEATURES", 32)
+        patch.setattr(learned_prior, "_BATCH", 256)
+        patch.setattr(flow, "_FEATURES", 32)
+        patch.setattr(flow_matching, "_FEATURES", 128)
+        for kind in KINDS:
             patch.setattr(kind, "num_steps", 800)
         yield
 
