@@ -16,6 +16,7 @@ from dfm_flax.commands import (
     configs,
     data,
     decompress,
+    doctor,
     evaluate,
     export,
     inspect,
@@ -25,9 +26,10 @@ from dfm_flax.commands import (
     sample,
     sweep,
     train,
+    view,
 )
 from dfm_flax.errors import DfmError, one_line
-from dfm_flax.signals import exit_on_interrupt
+from dfm_flax.signals import exit_on_signals
 from dfm_flax.terminal import Output, outputs, printable
 
 _TRACEBACK = "DFM_TRACEBACK"  # an environment variable: where errors are raised and not told
@@ -40,12 +42,14 @@ _COMMANDS = (
     compress,
     decompress,
     inspect,
+    view,
     report,
     sample,
     interpolate,
     export,
     evaluate,
     data,
+    doctor,
     bench,
 )
 
@@ -88,10 +92,10 @@ one line; with DFM_TRACEBACK=1 it comes with all of Python's
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code, see `dfm --help`.
 
-    Without arguments it is the program of this process: it takes sys.argv and Ctrl-C.
+    Without arguments it is the program of this process: it takes sys.argv, Ctrl-C and SIGTERM.
     """
     if arguments is None:
-        exit_on_interrupt()
+        exit_on_signals()
     os.environ["MPLBACKEND"] = "agg"  # pictures are written, whatever a notebook shows them by
     with outputs() as (out, err):
         try:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Float, Integer, PyTree
+from jaxtyping import Float, Integer, PyTree, UInt8
 
 # What JAX computes with: its own arrays, and NumPy's on their way to the device.
 AnyArray: TypeAlias = jax.Array | np.ndarray
@@ -28,3 +28,6 @@ Count: TypeAlias = int | np.integer | Integer[AnyArray, ""]
 
 # The weights of a Flax module.
 Params: TypeAlias = PyTree[Float[AnyArray, "..."]]
+
+# An image of 8 bits, gray or RGB.
+Pixels: TypeAlias = UInt8[np.ndarray, "height width channels"]

@@ -18,6 +18,7 @@ TESTS = (
     "training/test_step.py",
     "training/test_feed.py",
     "training/test_loop.py",
+    "training/test_placement.py",
     "training/test_table.py",
     "generation/test_feed.py",
     "codec/test_train.py",

@@ -24,6 +24,15 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """The arguments by which the processes of one run find each other."""
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, or 'auto'"
+    )
+    parser.add_argument("--num-processes", type=whole, metavar="N", help="how many there are")
+    parser.add_argument("--process-id", type=whole, metavar="I", help="which of them this is")
+
+
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """For commands that read images; `cli` lets them be so large."""
     parser.add_argument(

@@ -23,7 +23,7 @@ output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, res
 several processes, each with devices of its own, train as one run when each is started with
   the same command and --coordinator HOST:PORT --num-processes N --process-id 0..N-1; or with
   --coordinator auto, where Slurm, Open MPI, Kubernetes or a TPU slice tell the rest. WORKDIR is
-  process 0's, which alone writes. The batch is shared out over all devices, so the results do
+  process 0's, which alone writes. The batch is shared out over all devices; what is drawn does
   not depend on how many there are. launch/ has scripts for these.
 
 exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, or when another
@@ -32,7 +32,7 @@ exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, 
 
 import argparse
 
-from dfm_flax.commands.arguments import add_max_pixels, path, whole
+from dfm_flax.commands.arguments import add_max_pixels, add_processes, path, whole
 from dfm_flax.reports.tables import print_table
 from dfm_flax.terminal import printable
 
@@ -44,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="CONFIG", help="a name of `dfm configs`, or a file"
     )
     parser.add_argument("--workdir", type=path, metavar="DIR", help="folder of the run")
-    parser.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, or 'auto'"
-    )
-    parser.add_argument("--num-processes", type=whole, metavar="N", help="how many there are")
-    parser.add_argument("--process-id", type=whole, metavar="I", help="which of them this is")
+    add_processes(parser)
     parser.add_argument(
         "--profile", type=whole, default=0, metavar="N", help="profile N steps, for TensorBoard"
     )

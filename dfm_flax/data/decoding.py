@@ -86,8 +86,8 @@ def read_header(data: bytes) -> Header:
         return Header(*(width, height) if turned else (height, width), channels, levels)
 
 
-def allow_pixels(number: int) -> None:
-    """Lets images have so many pixels, from now on; they are refused if memory is short."""
+def allow_pixels(number: int | None) -> None:
+    """Lets images have so many pixels (None: any), from now on; refused if memory is short."""
     PIL.Image.MAX_IMAGE_PIXELS = number
 
 

@@ -1,14 +1,21 @@
-"""Sets of images of one size, whole in memory: a small built-in one, TFDS's, and folders."""
+"""Sets of images of one size by their names: a small built-in one, TFDS's, folders, and a user's.
+
+They are loaded whole, or opened as a source that reads one image after the other.
+"""
 
 import logging
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 
-from dfm_flax.data.class_folders import arrange, decode_entries, list_folder
+from dfm_flax.data.class_folders import Entry, arrange, decode_entries, list_folder
+from dfm_flax.data.decoding import read_header
+from dfm_flax.data.folder_source import FolderSource
+from dfm_flax.data.image_source import ImageSet, ImageSource, MemorySource
+from dfm_flax.data.memory import check_fits
 from dfm_flax.data.parts import bounds
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import local_path
@@ -18,23 +25,6 @@ log = logging.getLogger(__name__)
 
 DIGITS = "digits"
 FOLDER_PREFIX = "folder:"
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Images of one size with their classes.
-
-    Attributes:
-      name: as it was asked for.
-      images: of 1 channel (gray) or 3 (RGB).
-      labels: from 0 on; all 0 where there are none.
-      num_classes: 1 where there are no labels.
-    """
-
-    name: str
-    images: UInt8[np.ndarray, "images height width channels"]
-    labels: Int32[np.ndarray, "images"]
-    num_classes: int
 
 
 def load_image_set(
@@ -75,13 +65,72 @@ def load_image_set(
         return _load_of_user(name, split, data_dir, size, part)
     from dfm_flax.data import tfds
 
+    builder = _prepared(name, data_dir)
+    if tfds.is_random_access(builder):
+        source = tfds.open_source(builder, name, split, size)
+        check_fits(source.num_bytes, f"data set {name}, {len(source):,} images,")
+        return source.images(np.arange(*bounds(len(source), part)))
+    return ImageSet(name, *tfds.read(builder, split, size, part))
+
+
+def open_image_source(
+    name: str, split: str = "all", data_dir: str = "", size: int = 0
+) -> ImageSource:
+    """Opens what `load_image_set` loads, in the same order, to read one image after the other.
+
+    Of a set of TFDS that is not on the disk yet ArrayRecord files are made. What is in memory
+    anyway, such as the digits or what a user's function gives, stays there.
+
+    Raises:
+      UsageError: as `load_image_set`, or it is a set of TFDS in files that cannot be read in any
+        order.
+    """
+    if size < 0 or name == DIGITS or is_import_path(name):
+        return MemorySource(load_image_set(name, split, data_dir, size))
+    if name.startswith(FOLDER_PREFIX):
+        folder, entries, class_names = _entries(name, split)
+        return FolderSource(name, folder, entries, class_names, size)
+    from dfm_flax.data import tfds
+
+    return tfds.open_source(_prepared(name, data_dir, "array_record"), name, split, size)
+
+
+def num_bytes(name: str, split: str = "all", data_dir: str = "", size: int = 0) -> int | None:
+    """What the images that `load_image_set` loads take, as far as it can be told beforehand.
+
+    None where it cannot, as for sets that are yet to be downloaded. Of a folder the first image
+    speaks for all.
+
+    Raises:
+      UsageError: there is no such set or split.
+    """
+    if name == DIGITS or is_import_path(name):
+        return None
+    if name.startswith(FOLDER_PREFIX):
+        folder, entries, _ = _entries(name, split)
+        try:
+            first = read_header((folder / entries[0].path).read_bytes())
+        except (UsageError, OSError):  # named when it is loaded
+            return None
+        height, width = (size, size) if size else (first.height, first.width)
+        return len(entries) * height * width * first.channels
+    from dfm_flax.data import tfds
+
+    builder = tfds.open_builder(name, data_dir)
+    return tfds.num_bytes(builder, split, size) if tfds.find_folder(builder) else None
+
+
+def _prepared(name: str, data_dir: str, file_format: str | None = None) -> Any:
+    """TFDS's builder of a set that is on the disk, downloaded if need be."""
+    from dfm_flax.data import tfds
+
     builder = tfds.open_builder(name, data_dir)
     folder = tfds.find_folder(builder)
     if folder is None:
-        tfds.download(builder)
+        tfds.download(builder, file_format)
     elif (note := tfds.read_note(folder)) and note["lossy"]:
         log.warning("%s was imported from %s, which lose detail", name, note["kind"])
-    return ImageSet(name, *tfds.read(builder, split, size, part))
+    return builder
 
 
 def absolute_place(name: str, data_dir: str) -> tuple[str, str]:
@@ -130,6 +179,15 @@ def _load_digits(split: str, size: int, part: tuple[int, int]) -> ImageSet:
 
 
 def _load_folder(name: str, split: str, size: int, part: tuple[int, int]) -> ImageSet:
+    folder, entries, class_names = _entries(name, split)
+    entries = entries[slice(*bounds(len(entries), part))]
+    images = decode_entries(entries, lambda path: (folder / path).read_bytes(), str(folder), size)
+    labels = [class_names.index(entry.class_name) for entry in entries]
+    return ImageSet(name, images, np.array(labels, np.int32), len(class_names))
+
+
+def _entries(name: str, split: str) -> tuple[Path, list[Entry], list[str]]:
+    """A folder, the images of a split in it, and the classes of all."""
     if name == FOLDER_PREFIX:
         raise UsageError(f"data set {name}: write {name}PATH, with the folder of the images")
     folder = local_path(name.removeprefix(FOLDER_PREFIX))
@@ -141,10 +199,7 @@ def _load_folder(name: str, split: str, size: int, part: tuple[int, int]) -> Ima
             raise UsageError(f"data set {name}: no split {split!r} in it")
     else:
         chosen = _choose(name, [entry.path for entry in entries], split)
-    entries = [entries[i] for i in chosen[slice(*bounds(len(chosen), part))]]
-    images = decode_entries(entries, lambda path: (folder / path).read_bytes(), str(folder), size)
-    labels = [class_names.index(entry.class_name) for entry in entries]
-    return ImageSet(name, images, np.array(labels, np.int32), len(class_names))
+    return folder, [entries[i] for i in chosen], class_names
 
 
 def _choose(set_name: str, names: Sequence[str], split: str) -> list[int]:

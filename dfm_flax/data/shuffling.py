@@ -6,11 +6,13 @@ Feistel network, of which just the places of a batch are computed.
 """
 
 import math
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Int32, PRNGKeyArray, UInt32
+import numpy as np
+from jaxtyping import Bool, Int32, Integer, PRNGKeyArray, UInt32
 
 from dfm_flax.typing import Count
 
@@ -18,6 +20,8 @@ MAX_EXAMPLES = 2**30  # sums of two of these fit an int32; so do batch sizes
 # The smallest sets mix the slowest: of 6 examples, 700,000 orders show that 8 rounds do not make
 # all orders equally likely; after 12, four times as many do not.
 _ROUNDS = 12
+
+_Array = TypeVar("_Array", np.ndarray, jax.Array)
 
 # Examples, and whether each is one.
 _Walk: TypeAlias = tuple[UInt32[jax.Array, "places"], Bool[jax.Array, "places"]]
@@ -102,20 +106,10 @@ def _permuted(
       keys: two for each round.
       num_examples: of the epoch.
     """
-    a = math.isqrt(num_examples - 1) + 1
-    # With a and b both odd, rounds would rotate cycles of odd length: even permutations only.
-    b = 2 * -(-num_examples // (2 * a))
-
-    def permute(x: UInt32[jax.Array, "places"]) -> UInt32[jax.Array, "places"]:
-        left, right = x // b, x % b
-        for left_key, right_key in zip(keys[::2], keys[1::2], strict=True):
-            left = (left + _hashed(right, left_key)) % a
-            right = (right + _hashed(left, right_key)) % b
-        return left * b + right
 
     def walk(state: _Walk) -> _Walk:
         x, is_done = state
-        x = jnp.where(is_done, x, permute(x))
+        x = jnp.where(is_done, x, _permuted_once(x, keys, num_examples))
         return x, x < num_examples
 
     start = place.astype(jnp.uint32), jnp.zeros(place.shape, bool)
@@ -123,11 +117,52 @@ def _permuted(
     return x.astype(jnp.int32)
 
 
-def _hashed(
-    x: UInt32[jax.Array, "places"], key: UInt32[jax.Array, "places"]
-) -> UInt32[jax.Array, "places"]:
+def _permuted_once(x: _Array, keys: _Array, num_examples: int) -> _Array:
+    a = math.isqrt(num_examples - 1) + 1
+    # With a and b both odd, rounds would rotate cycles of odd length: even permutations only.
+    b = 2 * -(-num_examples // (2 * a))
+    left, right = x // b, x % b
+    for left_key, right_key in zip(keys[::2], keys[1::2], strict=True):
+        left = (left + _hashed(right, left_key)) % a
+        right = (right + _hashed(left, right_key)) % b
+    return left * b + right
+
+
+def _hashed(x: _Array, key: _Array) -> _Array:
     """A random function of x, of 31 bits, chosen by the key: MurmurHash3's mix of both."""
     x = x ^ key
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return (x ^ (x >> 16)) >> 1  # room for a sum
+
+
+@dataclass(frozen=True, eq=False)
+class HostOrder:
+    """The order of `shuffled_batch`, bit for bit, for processes that read examples from a disk.
+
+    It needs NumPy alone, and is small when it is sent to another process.
+
+    Attributes:
+      keys: of each epoch, from the first on.
+      num_examples: of an epoch.
+    """
+
+    keys: UInt32[np.ndarray, "epochs keys"]
+    num_examples: int
+
+    @classmethod
+    def create(cls, rng: PRNGKeyArray, num_examples: int, num_positions: int) -> "HostOrder":
+        """The order under a key, of the first positions of the stream."""
+        epochs = jnp.arange(-(-num_positions // num_examples), dtype=jnp.uint32)
+        keys = jax.vmap(lambda epoch: _round_keys(rng, epoch))(epochs)
+        return cls(np.asarray(keys), num_examples)
+
+    def __call__(self, positions: Integer[np.ndarray, "places"]) -> UInt32[np.ndarray, "places"]:
+        """The example at each position of the stream; behind the last epoch it begins again."""
+        keys = self.keys[positions // self.num_examples % len(self.keys)].T
+        x = (positions % self.num_examples).astype(np.uint32)
+        walking = np.arange(len(x))
+        while len(walking):
+            x[walking] = _permuted_once(x[walking], keys[:, walking], self.num_examples)
+            walking = walking[x[walking] >= self.num_examples]
+        return x

@@ -19,6 +19,7 @@ from dfm_flax import tensorflow_log
 from dfm_flax.data.images import Image, prepare
 from dfm_flax.data.memory import check_fits
 from dfm_flax.data.parts import bounds
+from dfm_flax.data.record_source import FILES_KEY, RecordSource, Shard, size_and_digest
 from dfm_flax.errors import UsageError
 from dfm_flax.files import local_path
 
@@ -47,7 +48,7 @@ def open_builder(name: str, data_dir: str = "") -> Any:
     except Exception as error:  # a wrong config or version raises nearly anything
         _check_config(name)
         reason = re.sub(r'^Failed to construct dataset ".*?}": ', "", _one_line(error))
-        folder = _root(data_dir) / re.split("[/:]", name)[0]
+        folder = root(data_dir) / re.split("[/:]", name)[0]
         if folder.is_dir():  # TFDS reads its facts already here
             raise UsageError(_damaged(folder, f"or is no {name}: {reason}")) from error
         raise UsageError(f"data set {name}: {reason}") from error
@@ -64,8 +65,8 @@ def _no_such_set(name: str) -> str:
     near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=1)
     question = f"; did you mean {near[0]}?" if near else ":"
     return (
-        f"no data set {name!r}{question} there are digits, folder:PATH and the sets of images in "
-        "tensorflow-datasets"
+        f"no data set {name!r}{question} there are digits, folder:PATH, the sets of images in "
+        "tensorflow-datasets, and what `dfm data import` has made"
     )
 
 
@@ -78,6 +79,13 @@ def _check_config(name: str) -> None:
     if config and config not in configs:
         near = difflib.get_close_matches(config, configs, n=12, cutoff=0)
         raise UsageError(f"data set {set_name}: no {name}; there are {', '.join(near) or 'none'}")
+
+
+def is_known(name: str) -> bool:
+    """Whether TFDS has the code of a set, wherever its files are."""
+    import tensorflow_datasets as tfds
+
+    return name.partition("/")[0] in tfds.list_builders()
 
 
 def is_importable(builder: Any) -> bool:
@@ -109,15 +117,18 @@ def find_folder(builder: Any) -> Path | None:
     return folder
 
 
-def download(builder: Any) -> None:
+def download(builder: Any, file_format: str | None = None) -> None:
     """Has TFDS download and prepare a set; its messages go to the standard error.
+
+    Args:
+      file_format: TFDS's name of that of the files; None for its default.
 
     Raises:
       UsageError: there is no internet, or TFDS cannot download it.
     """
     name, root = full_name(builder), Path(builder.data_dir_root)
     if is_importable(builder):
-        place = "" if root == _root("") else f" --data-dir {root}"
+        place = "" if root == root("") else f" --data-dir {root}"
         way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
     else:
         way_out = (
@@ -132,7 +143,7 @@ def download(builder: Any) -> None:
     log.info("downloading %s to %s", name, builder.data_dir)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+            builder.download_and_prepare(file_format=file_format)
     except Exception as error:  # anything from the network to the set's own code
         raise UsageError(
             f"data set {name}: download failed: {_one_line(error)}; {way_out}"
@@ -218,6 +229,70 @@ def read(
     return images, labels, num_classes or 1
 
 
+def is_random_access(builder: Any) -> bool:
+    """Whether a set on the disk is in files whose records can be read in any order."""
+    return builder.info.file_format.value == "array_record"
+
+
+def num_bytes(builder: Any, split: str, size: int = 0) -> int:
+    """What the images of a split of a set on the disk take in memory.
+
+    Raises:
+      UsageError: no such split, or the size of its images is not known.
+    """
+    return _resolve_split(builder, split)[1] * int(np.prod(_image_shape(builder, size)))
+
+
+def open_source(builder: Any, name: str, split: str, size: int = 0) -> RecordSource:
+    """The images of a set on the disk, to read one after the other.
+
+    Args:
+      builder, split, size: see `read`.
+      name: of the set, as it was asked for.
+
+    Raises:
+      UsageError: no such split, images of different sizes, or files of another kind.
+    """
+    import tensorflow_datasets as tfds
+
+    if not is_random_access(builder):
+        raise UsageError(
+            f"{builder.data_dir}: its {builder.info.file_format.value} files cannot be streamed, "
+            "as they cannot be read in any order; use --config.data.feed=device, or turn them "
+            f"into others: tfds convert_format --dataset_dir={builder.data_dir} "
+            "--out_file_format=array_record --out_path=FOLDER"
+        )
+    split, _ = _resolve_split(builder, split)
+    files = builder.info.splits[split].file_instructions
+    shards = [Shard(str(file.filename), file.skip, file.skip + file.take) for file in files]
+    features = builder.info.features
+    has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    num_classes = features["label"].num_classes if has_classes else 0
+    written = (read_note(Path(builder.data_dir)) or {}).get(FILES_KEY, {})
+    shape = _image_shape(builder, size)
+    return RecordSource(name, shards, shape, num_classes or 1, size, written)
+
+
+def check_files(name: str, data_dir: str = "") -> int:
+    """Reads all files of a set that `dfm data import` made of a folder; returns how many.
+
+    Raises:
+      UsageError: one is not as it was written, or nobody noted how.
+    """
+    folder = find_folder(open_builder(name, data_dir))
+    written = (read_note(folder) or {}).get(FILES_KEY) if folder else None
+    if folder is None or not written:
+        raise UsageError(f"data set {name}: is none that `dfm data import` made of a folder")
+    for file, (num_bytes, sha256) in tqdm(written.items(), f"checking {name}", disable=None):
+        try:
+            is_same = size_and_digest(folder / file) == (num_bytes, sha256)
+        except OSError as error:
+            raise UsageError(_damaged(folder, f"{file}: {error.strerror}")) from error
+        if not is_same:
+            raise UsageError(_damaged(folder, f"{file} is not as it was written"))
+    return len(written)
+
+
 def _resolve_split(builder: Any, split: str) -> tuple[str, int]:
     """A split as TFDS takes it, and its number of images."""
     splits = builder.info.splits
@@ -287,11 +362,11 @@ def list_sets(data_dir: str = "") -> list[dict[str, Any]]:
 
     Those whose facts cannot be read are left out, with a warning.
     """
-    root, found = _root(data_dir), []
-    files = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    top, found = root(data_dir), []
+    files = [*top.glob("*/*/dataset_info.json"), *top.glob("*/*/*/dataset_info.json")]
     for file in sorted(files):
         try:
-            found.append(_describe(root, file))
+            found.append(_describe(top, file))
         except UsageError as error:
             log.warning("%s", error)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -318,7 +393,8 @@ def full_name(builder: Any) -> str:
     return builder.name if config is None else f"{builder.name}/{config.name}"
 
 
-def _root(data_dir: str) -> Path:
+def root(data_dir: str) -> Path:
+    """Where TFDS keeps its sets."""
     import tensorflow_datasets as tfds
 
     return local_path(data_dir or tfds.core.constants.DATA_DIR)

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float32, Int
 from tqdm import tqdm
 
-from dfm_flax.data.image_sets import ImageSet, load_image_set
+from dfm_flax.data.feed_choice import load_looked_at, place
+from dfm_flax.data.image_source import ImageSet
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.classifier_features import DEFAULT_CACHE, classifier_features
 from dfm_flax.evaluation.extractor import FeatureExtractor, Images
@@ -145,7 +146,7 @@ def _evaluate_once(
     file, name = generator.run.folder / "evaluation.json", real.extractor.name
     settings = {
         "features": real.extractor.about,
-        "data": dict(generator.config.data) | generator.run.read_json("data.json"),
+        "data": place(generator.config.data) | generator.run.read_json("data.json"),
         "step": generator.step,
         "num": len(real.reference),
         "priors": list(priors),
@@ -244,7 +245,7 @@ def _held_out(generator: TrainedGenerator, num: int) -> Images | None:
 
 
 def _split(generator: TrainedGenerator, split: str) -> ImageSet:
-    return load_image_set(**{**generator.config.data, "split": split})
+    return load_looked_at(generator.config.data, split)
 
 
 def _distortion(drawn: Images, originals: Images) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.feed_choice import load_looked_at
 from dfm_flax.evaluation.classifier_features import classifier_features
 from dfm_flax.generation.observer import GeneratorSnapshot
 from dfm_flax.generation.priors.gaussian import Gaussian
@@ -23,9 +23,7 @@ class FrechetObserver(Observer):
     def __init__(self, config: ConfigDict) -> None:
         """Makes the classifier, and looks at real images."""
         super().__init__(config)
-        train, test = (
-            load_image_set(**{**config.data, "split": split}) for split in ("train", "test")
-        )
+        train, test = (load_looked_at(config.data, split) for split in ("train", "test"))
         self._extractor = classifier_features(train, test)
         order = np.random.default_rng(0).permutation(len(train.images))
         self._real = self._extractor(train.images[order[:_IMAGES]]).activations

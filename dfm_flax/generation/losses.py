@@ -42,7 +42,8 @@ def penalized_loss(
         interpolated: that says what the images are like between their pixels.
 
     Returns:
-      The loss, and the metrics mse and penalty.
+      The loss, and the metrics mse and penalty. The mse is a mean over the channels too, as that
+      of all generators: the loss of color images is 3 mse + penalty.
     """
     height, width = batch.images.shape[1:3]
     _, pixel_rng, jitter_rng = jax.random.split(rng, 3)

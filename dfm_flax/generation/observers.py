@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from dfm_flax.data.image_sets import load_image_set
+from dfm_flax.data.feed_choice import load_looked_at
 from dfm_flax.figures.grids import image_grid
 from dfm_flax.generation.drawing import encode
 from dfm_flax.generation.inversion import invert
@@ -44,7 +44,7 @@ class HeldOut(Observer):
     def __init__(self, config: ConfigDict):
         """Loads them."""
         super().__init__(config)
-        self._images = load_image_set(**{**config.data, "split": "test"}).images
+        self._images = load_looked_at(config.data, "test").images
 
     def __call__(self, snapshot: GeneratorSnapshot) -> Observation:
         """See `Observer`."""

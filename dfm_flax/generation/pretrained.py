@@ -125,12 +125,12 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
         params: dict[str, Any] = {}
         priors: dict[str, dict[str, Any]] = {}
         for key, array in arrays.items():
-            kind, _, name = key.partition("/")
+            kind, _, rest = key.partition("/")
             if kind == _PRIOR:  # whose own names may have a "/" too
-                prior, _, name = name.partition("/")
-                priors.setdefault(prior, {})[name] = array
+                prior, _, rest = rest.partition("/")
+                priors.setdefault(prior, {})[rest] = array
             else:
-                params[name] = array
+                params[rest] = array
         return PretrainedGenerator(
             config,
             make_generator(config, shape),

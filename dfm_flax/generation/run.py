@@ -1,22 +1,19 @@
 """A run of generation while it is trained: its images, and what goes into its folder."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
-from dfm_flax.data.image_sets import ImageSet, absolute_place, load_image_set
-from dfm_flax.errors import UsageError
-from dfm_flax.generation.generator import ImageShape, make_generator
+from dfm_flax.data.image_sets import absolute_place
+from dfm_flax.generation.generator import make_generator
 from dfm_flax.generation.learning_rates import make_learning_rates, make_table_optimizer
 from dfm_flax.generation.observer import OBSERVERS, GeneratorSnapshot
+from dfm_flax.generation.training_images import TrainingImages, open_training_images
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
@@ -25,9 +22,6 @@ from dfm_flax.training.loop import Progress
 from dfm_flax.training.observer import Observers, write_observation
 from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState, num_parameters
-from dfm_flax.training.step import first_replica
-
-Images = UInt8[np.ndarray, "images height width channels"]
 
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
 
@@ -37,8 +31,8 @@ class GenerationRun:
 
     Attributes:
       config, folder: of the run.
-      images: of the data set; each process reads a part of them.
-      shape: of an image.
+      data: the images.
+      shape: of each of them.
       model: the generator.
       checkpoints: its own.
 
@@ -54,8 +48,8 @@ class GenerationRun:
         if cluster.is_writer():
             self._run.check_place()
         self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
-        self.images = open_image_set(self._run, config).images
-        self.shape = ImageShape(*self.images.shape[1:])
+        self.data = open_training_images(self._run, config)
+        self.shape = self.data.shape
         self.model = make_generator(config, self.shape)
         self._learning_rates = make_learning_rates(config)
         self._table_optimizer = make_table_optimizer(config)
@@ -72,7 +66,7 @@ class GenerationRun:
           Busy: another process trains there.
         """
         with self._run.lock():
-            start_run(self._run, self.config, self.images)
+            start_run(self._run, self.config, self.data)
             from dfm_flax.training.writers import describe, open_writers
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
@@ -89,7 +83,7 @@ class GenerationRun:
         scalars = {
             **metrics,
             "psnr": psnr,
-            "epoch": step * training.batch_size / len(self.images),
+            "epoch": step * training.batch_size / self.data.num,
             **{
                 f"learning_rate/{name}": float(schedule(step - 1))
                 for name, schedule in self._learning_rates.items()
@@ -102,11 +96,14 @@ class GenerationRun:
         self._tensorboard.write_scalars(
             step, performance(progress, training.batch_size, OPERATIONS * products)
         )
-        if self._observers is not None and self._observers.due(step):
-            # Without the optimizer's state, which is the larger part, and not looked at.
-            snapshot = self.snapshot(first_replica(progress.state.replace(opt_state=())))
+        if self._observers is not None and progress.whole is not None and self.looks(step):
+            snapshot = self.snapshot(progress.whole)
             write_observation(self._tensorboard, step, self._observers(snapshot))
         return {"loss": f"{metrics['loss']:.4g}", "psnr": f"{psnr:.2f} dB"}
+
+    def looks(self, step: int) -> bool:
+        """Whether observers look after that step; all processes know."""
+        return bool(self.config.observers) and step % self.config.observe_every == 0
 
     def measure(self, state: TrainState) -> dict[str, Any]:
         """Writes the result of the run.
@@ -115,16 +112,16 @@ class GenerationRun:
           name of the model, its weights, steps and epochs, and the mse and psnr (dB) of
           reconstructions of images that it was trained on, in [0, 1].
         """
-        count = min(_MEASURED, len(self.images))
+        images = self.data.images[:_MEASURED]
         snapshot = self.snapshot(state)
-        drawn = snapshot.draw(snapshot.latents(count))
-        mse = float(np.mean((drawn - self.images[:count] / np.float32(255)) ** 2))
+        drawn = snapshot.draw(snapshot.latents(len(images)))
+        mse = float(np.mean((drawn - images / np.float32(255)) ** 2))
         steps = int(state.step)
         result = {
             "name": self.config.model.name,
             "weights": num_parameters(state.params),
             "steps": steps,
-            "epochs": steps * self.config.training.batch_size / len(self.images),
+            "epochs": steps * self.config.training.batch_size / self.data.num,
             "mse": mse,
             "psnr": psnr_of_loss(4 * mse),
         }
@@ -135,8 +132,8 @@ class GenerationRun:
         """The generator of a state, one replica."""
         table = None
         if self._table_optimizer is not None:
-            table = self._table_optimizer.latents(state.table, state.step, len(self.images))
-        return GeneratorSnapshot(self.model, state.averaged_params, self.images, table)
+            table = self._table_optimizer.latents(state.table, state.step, self.data.looked_at)
+        return GeneratorSnapshot(self.model, state.averaged_params, self.data.images, table)
 
 
 def _from_anywhere(config: ConfigDict) -> ConfigDict:
@@ -146,33 +143,11 @@ def _from_anywhere(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def open_image_set(run: Run, config: ConfigDict) -> ImageSet:
-    """A config's data set. Each process reads a part of it.
-
-    Raises:
-      UsageError: the run was started with another config, or with other images.
-    """
-    if run.started:
-        run.check_same(config)
-    part = load_image_set(**config.data, part=cluster.place())
-    images, labels = cluster.joined_rows(part.images), cluster.joined_rows(part.labels)
-    if run.started and run.read_json("data.json") != _facts(images):
-        raise UsageError(
-            f"{run.folder} was started with other images than {config.data.name} has now; "
-            "restore them, or use another --workdir"
-        )
-    return replace(part, images=images, labels=labels)
-
-
-def start_run(run: Run, config: ConfigDict, images: Images) -> None:
+def start_run(run: Run, config: ConfigDict, data: TrainingImages) -> None:
     """Writes what tells a new run's images, and its config; a run that was started is left."""
     if run.started:
         run.check_same(config)
         return
     run.create()
-    run.write_json("data.json", _facts(images))
+    run.write_json("data.json", data.facts)
     run.write_config(config)
-
-
-def _facts(images: Images) -> dict[str, Any]:
-    return {"shape": list(images.shape), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
-from dfm_flax.data.image_sets import ImageSet
 from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.generation.drawing import encode
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params, make_generator
@@ -29,6 +28,12 @@ from dfm_flax.generation.prior import (
     save_prior,
 )
 from dfm_flax.generation.sampler import Images, Sampler, Size
+from dfm_flax.generation.training_images import (
+    TrainingImages,
+    is_streamed,
+    looked_at,
+    open_training_images,
+)
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import restore_parts
 from dfm_flax.training.table import LatentTable
@@ -46,6 +51,8 @@ class TrainedGenerator(Sampler):
       run: where it is from.
       step: of the checkpoint.
       num_images: how many images it was trained on.
+      looked_at: the places of those that `images` and `latents` are of: all, or where they are
+        streamed some, evenly spread.
     """
 
     run: Run
@@ -55,6 +62,7 @@ class TrainedGenerator(Sampler):
     params: Any
     shape: ImageShape
     num_images: int
+    looked_at: Int[np.ndarray, "some"]
 
     def interpolate(self, first: int, second: int, num: int, size: Size | None = None) -> Images:
         """`num` images on the way between two training images, both included.
@@ -64,7 +72,8 @@ class TrainedGenerator(Sampler):
         latents lie.
 
         Args:
-          first, second: places in the data set, from 0 on.
+          first: a place in the data set, from 0 on.
+          second: another one.
 
         Raises:
           UsageError: there are no such images, or the model cannot draw that size.
@@ -75,7 +84,7 @@ class TrainedGenerator(Sampler):
         if num < 2:
             raise UsageError(f"{num} steps: an interpolation has at least its two ends")
         center = self.latents.mean(axis=0)
-        start, end = self.latents[[first, second]] - center
+        start, end = self._latents_at(np.array([first, second])) - center
         return self.decode(center + great_circle(start, end, num), size)
 
     def reconstruct(self, images: ArrayLike, size: Size | None = None) -> Images:
@@ -103,11 +112,11 @@ class TrainedGenerator(Sampler):
         return self.decode(latents, size)
 
     def reconstruct_training(self, index: ArrayLike) -> Images:
-        """The model's images for training images, from the latents that training gave them."""
+        """The model's images for some of `images`, from the latents that training gave them."""
         return self.decode(self.latents[np.asarray(index)])
 
     def prior(self, name: str, label: int | None = None) -> Prior:
-        """A prior by its name or import path, fitted to the latents of all training images.
+        """A prior by its name or import path, fitted to `latents`.
 
         It is fitted once and kept in the run's folder, where that can be written. Of a model
         that is trained for N(0, I), such as a variational autoencoder, 'normal' is N(0, I).
@@ -156,36 +165,40 @@ class TrainedGenerator(Sampler):
             )
         return chosen
 
+    @property
+    def _labels(self) -> Int32[np.ndarray, "images"] | None:
+        """The classes of `images`, where the data set has some."""
+        return self._data.labels if self._data.num_classes > 1 else None
+
     @functools.cached_property
     def latents(self) -> Float32[np.ndarray, "images latent"]:
-        """Latents of all training images: read from the table, or encoded."""
+        """Latents of training images: read from the table, or encoded."""
+        if self.model.encoder is not None:
+            return encode(self.model, self.params, self.images)
+        return self._latents_at(self.looked_at)
+
+    def _latents_at(self, index: Int[np.ndarray, "some"]) -> Float32[np.ndarray, "some latent"]:
+        """Latents of training images by their places in the whole set."""
         optimizer = make_table_optimizer(self.config)
         if optimizer is None:
-            return encode(self.model, self.params, self.images)
+            return encode(self.model, self.params, self._data.at(index))
         empty = LatentTable.empty(self.num_images, self.config.model.latent_size)
         template = {"table": vars(empty), "step": np.zeros((), np.int32)}
         _, parts = restore_parts(self.run.checkpoints, template)
-        return optimizer.latents(LatentTable(**parts["table"]), parts["step"], self.num_images)
+        return optimizer.latents(LatentTable(**parts["table"]), parts["step"], index)
 
     @property
     def images(self) -> UInt8[np.ndarray, "images height width channels"]:
-        """The images that the run was trained on.
+        """Images that the run was trained on.
 
         Raises:
           UsageError: the data set is not there, or has changed.
         """
-        return self._image_set.images
-
-    @property
-    def _labels(self) -> Int32[np.ndarray, "images"] | None:
-        """The classes of the images, where the data set has some."""
-        return self._image_set.labels if self._image_set.num_classes > 1 else None
+        return self._data.images
 
     @functools.cached_property
-    def _image_set(self) -> ImageSet:
-        from dfm_flax.generation.run import open_image_set
-
-        return open_image_set(self.run, self.config)
+    def _data(self) -> TrainingImages:
+        return open_training_images(self.run, self.config)
 
 
 def load_generator(workdir: str | Path) -> TrainedGenerator:
@@ -198,7 +211,7 @@ def load_generator(workdir: str | Path) -> TrainedGenerator:
     config = run.config()
     if config.get("task") != "generation":
         raise UsageError(f"{run.folder}: a run of task {config.get('task')!r}, not of a generator")
-    num_images, shape = _shape(run)
+    num_images, shape, streamed = _described(run)
     try:
         model = make_generator(config, shape)
         field = "ema" if config.optimizer.ema_decay else "params"
@@ -212,11 +225,12 @@ def load_generator(workdir: str | Path) -> TrainedGenerator:
     )
     template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), abstract)
     step, parts = restore_parts(run.checkpoints, {field: template})
-    return TrainedGenerator(run, config, step, model, parts[field], shape, num_images)
+    seen = looked_at(num_images, streamed, shape)
+    return TrainedGenerator(run, config, step, model, parts[field], shape, num_images, seen)
 
 
-def _shape(run: Run) -> tuple[int, ImageShape]:
-    """How many images a run was trained on, and their shape."""
+def _described(run: Run) -> tuple[int, ImageShape, bool]:
+    """How many images a run was trained on, their shape, and whether they were streamed."""
     facts = run.read_json("data.json")
     try:
         num_images, height, width, channels = map(int, facts["shape"])
@@ -225,4 +239,4 @@ def _shape(run: Run) -> tuple[int, ImageShape]:
             f"{run.folder / 'data.json'}: does not say the shape of the images; "
             "restore it from a copy of the run"
         ) from error
-    return num_images, ImageShape(height, width, channels)
+    return num_images, ImageShape(height, width, channels), is_streamed(facts)

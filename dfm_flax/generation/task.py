@@ -20,11 +20,28 @@ class GenerationTask(Task):
         name = flatten(config).get("model.name")
         if not isinstance(name, str):
             raise UsageError(f"config.model.name={name!r} is not the name of a generator")
-        return load_config(f"base_generation:{name}")
+        return _base(name)
+
+    def check(self, config: ConfigDict, source: str | Path = "config") -> None:
+        wanted, present = flatten(self.schema(config)).keys(), flatten(config).keys()
+        if present != wanted:
+            from dfm_flax.generation.generator import GENERATORS
+
+            for made_for in GENERATORS.names():
+                if present == flatten(_base(made_for)).keys():
+                    name = config.model.name
+                    raise UsageError(
+                        f"{source}: model.name={name!r}: a config of {made_for!r} lacks the "
+                        "settings of others; name the generator with the config, as in "
+                        f"--config digits:{name}"
+                    )
+        super().check(config, source)
 
     def check_sense(self, config: ConfigDict) -> None:
+        from dfm_flax.data.feed_choice import check_feed
         from dfm_flax.generation.generator import ImageShape, make_generator
         from dfm_flax.training.optimizers import check_optimizer
+        from dfm_flax.training.placement import make_placement
         from dfm_flax.training.step import check_precision
 
         if not 0 <= config.seed < 2**32:
@@ -35,6 +52,10 @@ class GenerationTask(Task):
             )
         check_optimizer(config.optimizer, config.training.num_steps)
         check_precision(config.training.precision)
+        check_feed(config.data)
+        make_placement(
+            config.training.table_placement, 1 if config.model.latents == "table" else None
+        )
         # The data set is not read yet; of images as large as these no setting is too large.
         make_generator(config, ImageShape(4096, 4096, 3))
 
@@ -60,7 +81,7 @@ class GenerationTask(Task):
     ) -> list[Path]:
         import numpy as np
 
-        from dfm_flax.data.image_sets import load_image_set
+        from dfm_flax.data.feed_choice import load_looked_at
         from dfm_flax.figures.image_output import claim_images, write_images
         from dfm_flax.generation.input_images import read_images
         from dfm_flax.generation.sampling import load_generator
@@ -69,7 +90,7 @@ class GenerationTask(Task):
         generator = load_generator(workdir)
         shape = generator.shape
         if split:
-            held_out = load_image_set(**{**generator.config.data, "split": split})
+            held_out = load_looked_at(generator.config.data, split)
             originals = (held_out.images / 255).astype(np.float32)
         else:
             originals = read_images([str(image) for image in images], shape)
@@ -106,3 +127,8 @@ class GenerationTask(Task):
         from dfm_flax.generation.sampling import load_generator
 
         return load_generator(workdir).interpolate(first, second, num, size=size)
+
+
+def _base(generator: str) -> ConfigDict:
+    """Every setting of a generator's configs."""
+    return load_config(f"base_generation:{generator}")

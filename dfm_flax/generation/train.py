@@ -11,15 +11,18 @@ from jaxtyping import PRNGKeyArray, UInt32
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
+from dfm_flax.data.stream import num_workers
 from dfm_flax.fourier.series import evaluation
-from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.generation.feed import ImageFeed, ImageStream
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params
 from dfm_flax.generation.learning_rates import make_learning_rates, make_table_optimizer
 from dfm_flax.generation.run import GenerationRun
+from dfm_flax.generation.training_images import TrainingImages
 from dfm_flax.training.loop import Schedule
 from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import MakeLoss, make_loss
 from dfm_flax.training.optimizers import make_grouped_optimizer
+from dfm_flax.training.placement import make_placement
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.state import TrainState, num_parameters
 from dfm_flax.training.step import Step, at_precision, check_divides, make_step
@@ -50,16 +53,31 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     training, latent_size = config.training, config.model.latent_size
     schedule = Schedule(training.num_steps, training.log_every, training.checkpoint_every)
     check_divides(training.batch_size, jax.device_count())
-    if config.model.latents == "table":
-        check_memory(len(run.images), latent_size)
+    has_table = config.model.latents == "table"
+    num_rows = run.data.num if has_table else None
+    placement = make_placement(config.training.table_placement, num_rows)
+    if has_table:
+        shared_by = jax.device_count() if placement.needs_all else 1
+        check_memory(run.data.num, latent_size, shared_by)
     step = make_generation_step(run.model, config)
-    state, order = initial_state(run.model, config, run.shape, len(run.images))
-    feed = ImageFeed(run.images, order, training.batch_size, latent_size)
+    way = "streamed from the disk" if run.data.feed.streams else "on the devices"
+    log.info("images are %s (%s)", way, run.data.feed.reason)
+    state, order = initial_state(run.model, config, run.shape, run.data.num)
+    feed = make_feed(run.data, order, config)
     weights = {name: num_parameters(state.params[name]) for name in state.params}
-    log.info("%s: %d images of %s, weights: %s", run.folder, len(run.images), run.shape, weights)
+    log.info("%s: %d images of %s, weights: %s", run.folder, run.data.num, run.shape, weights)
     log.info("Fourier series by %s", evaluation())
     if not cluster.is_writer():
-        train_loop(step, state, feed, schedule, run.checkpoints, curve="mse")
+        train_loop(
+            step,
+            state,
+            feed,
+            schedule,
+            run.checkpoints,
+            curve="mse",
+            looks=run.looks,
+            placement=placement,
+        )
         return []
 
     # Only now, so that settings that turned out wrong can be corrected.
@@ -73,10 +91,30 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
             run.checkpoints,
             curve="mse",
             on_log=run.log,
+            looks=run.looks,
+            placement=placement,
             profile=Profile(run.folder, profile_steps) if profile_steps else None,
         )
         log.info("trained for %.0f s", time.perf_counter() - begin)
         return [run.measure(state)]
+
+
+def make_feed(
+    data: TrainingImages, order: UInt32[np.ndarray, "2"], config: ConfigDict
+) -> ImageFeed | ImageStream:
+    """What the steps of a run get their batches from, in the order of a random key."""
+    training, latent_size = config.training, config.model.latent_size
+    if data.source is None:
+        return ImageFeed(data.images, order, training.batch_size, latent_size)
+    return ImageStream(
+        data.source,
+        order,
+        training.batch_size,
+        latent_size,
+        training.num_steps,
+        training.log_every,
+        num_workers(config.data.workers),
+    )
 
 
 def make_generation_step(model: Generator, config: ConfigDict) -> Step:
@@ -86,6 +124,7 @@ def make_generation_step(model: Generator, config: ConfigDict) -> Step:
         make_grouped_optimizer(config.optimizer, make_learning_rates(config)),
         ema_decay=config.optimizer.ema_decay,
         table_optimizer=make_table_optimizer(config),
+        shards_table=config.training.table_placement == "sharded",
     )
     return at_precision(step, config.training.precision)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Integer
 from tqdm import tqdm
@@ -16,12 +17,19 @@ from dfm_flax import cluster
 from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
+from dfm_flax.training.feeding import Feeding, opened
+from dfm_flax.training.losses import Metrics
+from dfm_flax.training.placement import Placement, Replicated
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import Step, first_replica, make_train_steps, replicate
+from dfm_flax.training.step import Step, make_train_steps
 
 log = logging.getLogger(__name__)
+
+_SPENT_ON = ("steps", "input", "log", "checkpoint")
+
+_Means = dict[str, Float[np.ndarray, "*machines"]]
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,10 @@ class Progress:
       metrics: means since the last call, by name; "loss" among them. Each is one number, or of
         many models trained at once one for each.
       steps_per_second: since the last call.
-      seconds: since the last call, by what they were spent on: steps, log and checkpoint.
-      state: replicated over the devices; the next dispatch takes its memory away.
+      seconds: since the last call, by what they were spent on: steps, waits for input, log and
+        checkpoint.
+      state: on the devices; the next dispatch takes its memory away.
+      whole: the state as NumPy arrays, after steps that `looks` names; the optimizer's may lack.
     """
 
     step: int
@@ -82,6 +92,7 @@ class Progress:
     steps_per_second: float
     seconds: Mapping[str, float]
     state: Any
+    whole: TrainState | None = None
 
 
 def train(
@@ -94,6 +105,8 @@ def train(
     names: Sequence[str] = (),
     curve: str = "loss",
     on_log: Callable[[Progress], dict[str, str]] = lambda progress: {},
+    looks: Callable[[int], bool] = lambda step: False,
+    placement: Placement | None = None,
     profile: Profile | None = None,
 ) -> tuple[TrainState, History]:
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
@@ -104,11 +117,14 @@ def train(
     Args:
       step: of one model, or of many at once (`training.step.over_machines`).
       state: the initial state, one replica.
-      feed: what `step` draws its batches from, one replica; see `training.feed.Feed`.
+      feed: what `step` draws its batches from, one replica, see `training.feed.Feed`; or a
+        `training.feeding.Stream` of these.
       names: of many models trained at once, for messages.
       curve: the metric that the training curve is made of.
       on_log: called by process 0 after each dispatch; what it returns is shown in the
         progress bar.
+      looks: after which steps `on_log` asks for the whole state; the same in all processes.
+      placement: of the state on the devices; a copy on each if None.
       profile: of process 0, if one is wanted.
 
     Returns:
@@ -119,15 +135,14 @@ def train(
       Interrupted: SIGINT or SIGTERM came to this process or another; the state was saved first.
     """
     writes = cluster.is_writer()
+    placement = placement or Replicated()
     state, history = _resume(state, checkpoints)
     start = done = int(state.step)
     if start >= schedule.num_steps:
         cluster.part()
         return state, history
     train_steps = make_train_steps(step)
-    state, feed = replicate(state), replicate(feed)
-    if cluster.num_processes() > 1:
-        state, *_ = train_steps(state, feed, np.int32(0))  # compiles, before they meet
+    state = placement.put(state)
     # Shown on a terminal only: in a file it would be noise between the log's lines.
     bar = tqdm(
         total=schedule.num_steps,
@@ -136,35 +151,43 @@ def train(
         dynamic_ncols=True,
         disable=None if writes else True,
     )
-    spent = dict.fromkeys(("steps", "log", "checkpoint"), 0.0)
-    with bar, stop_requests() as requested:
+    spent = dict.fromkeys(_SPENT_ON, 0.0)
+    with bar, stop_requests() as requested, opened(feed, start) as feeding:
+        if cluster.num_processes() > 1:
+            state, *_ = train_steps(
+                state, feeding.example, np.int32(0)
+            )  # compiles, before they meet
         while done < schedule.num_steps and not _agreed(requested()):
             count = min(schedule.log_every - done % schedule.log_every, schedule.num_steps - done)
             if profile is not None:
                 profile.before_dispatch(done)
-            with _timed(spent, "steps"):
-                state, means, first_bad, finite = train_steps(state, feed, np.int32(count))
-                metrics = {name: np.asarray(mean) for name, mean in means.items()}
+            state, metrics, first_bad, finite = _take(train_steps, state, feeding, count, spent)
             if curve not in metrics:
                 raise UsageError(
                     f"the loss gives the metrics {', '.join(metrics)}, and lacks {curve!r}"
                 )
             done += count
-            _check_finite(np.asarray(first_bad), bool(finite), done, names, checkpoints)
+            _check_finite(first_bad, finite, done, names, checkpoints)
+            saves, looked_at = done % schedule.checkpoint_every == 0, looks(done)
+            whole = None
+            if (saves or looked_at) and (writes or placement.needs_all):
+                # To look at it, without the optimizer's state, which is the larger part.
+                whole = placement.get(state if saves else state.replace(opt_state=()))
             if not writes:
                 continue
-            progress = Progress(done, metrics, count / spent["steps"], spent.copy(), state)
+            speed = count / (spent["steps"] + spent["input"])
+            progress = Progress(done, metrics, speed, spent.copy(), state, whole)
             history.append((done, np.atleast_1d(metrics[curve]).tolist()))
             spent = dict.fromkeys(spent, 0.0)
             with _timed(spent, "log"):
                 bar.set_postfix(on_log(progress), refresh=False)
                 bar.update(count)
-            if done % schedule.checkpoint_every == 0:
+            if saves:
                 with _timed(spent, "checkpoint"):
-                    checkpoints.save(done, first_replica(state), history)
+                    checkpoints.save(done, whole, history)
         if profile is not None:
             profile.end()
-        state = first_replica(state)
+        state = placement.get(state)
         if writes:
             checkpoints.save(done, state, history)
             checkpoints.wait()
@@ -173,6 +196,61 @@ def train(
     if stop:
         raise Interrupted(stop, done)
     return state, history
+
+
+def _take(
+    train_steps: Callable[..., Any],
+    state: Any,
+    feeding: Feeding,
+    count: int,
+    spent: dict[str, float],
+) -> tuple[Any, _Means, Integer[np.ndarray, "*machines"], bool]:
+    """Takes so many steps, in as many dispatches as the feeds of these steps are.
+
+    While one is under way the next feed comes to the devices; a third is not asked for, as it
+    would need room there.
+
+    Returns:
+      The state, mean metrics, the first step whose loss is not finite (-1 if there is none) and
+      whether all parameters are finite.
+    """
+    clock, waited, left = time.perf_counter(), 0.0, count
+    parts: list[tuple[Any, ...]] = []  # of each dispatch: steps, and what it tells
+    while left:
+        if len(parts) > 1:
+            jax.block_until_ready(parts[-2])
+        asked = time.perf_counter()
+        feed, num = feeding.next(left)
+        if not parts or _is_done(parts[-1]):
+            waited += time.perf_counter() - asked  # in which the devices had nothing to do
+        state, *told = train_steps(state, feed, np.int32(num))
+        parts.append((num, *told))
+        left -= num
+    metrics = _mean([(num, means) for num, means, *_ in parts])
+    first_bad = np.asarray(parts[0][2])
+    for _, _, found, _ in parts[1:]:
+        first_bad = np.where(first_bad < 0, np.asarray(found), first_bad)
+    finite = all(bool(finite) for *_, finite in parts)
+    spent["input"] += waited
+    spent["steps"] += time.perf_counter() - clock - waited
+    return state, metrics, first_bad, finite
+
+
+def _is_done(part: Any) -> bool:
+    leaves: list[Any] = [leaf for leaf in jax.tree.leaves(part) if isinstance(leaf, jax.Array)]
+    return all(leaf.is_ready() for leaf in leaves)
+
+
+def _mean(parts: Sequence[tuple[int, Metrics]]) -> _Means:
+    """The metrics of many steps from those of fewer, each with their number."""
+    if len(parts) == 1:
+        return {name: np.asarray(mean) for name, mean in parts[0][1].items()}
+    total = sum(num for num, _ in parts)
+    sums = {
+        name: sum(num * np.asarray(means[name], np.float64) for num, means in parts)
+        for name in parts[0][1]
+    }
+    return {name: np.asarray(value / total, np.float32) for name, value in sums.items()}
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ def performance(progress: Progress, batch_size: int, operations: float) -> dict[
 
     speed/examples_per_second and speed/useful_gigaflops of all devices together;
     memory/gigabytes, the most that the first device held, or where it does not say, as on a CPU,
-    what this process holds; and seconds/steps, seconds/log and seconds/checkpoint: of steps with
-    their dispatch, of logging with its pictures, and of the hold up by a checkpoint that is
-    otherwise written in the background. Input takes no time: the data are on the devices.
+    what this process holds; and seconds/steps, seconds/input, seconds/log and seconds/checkpoint:
+    of steps with their dispatch, of waits for a stream in which the devices had nothing to do
+    (0 where the data are on them), of logging with its pictures, and of the hold up by a
+    checkpoint that is otherwise written in the background.
 
     Args:
       batch_size: examples of a step.

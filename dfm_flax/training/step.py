@@ -1,20 +1,20 @@
 """Train steps: one pure function, mapped over models by vmap and over devices by pmap."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int32, Shaped
 
 from dfm_flax.errors import UsageError
 from dfm_flax.training.feed import Feed
 from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.table import TableOptimizer
+from dfm_flax.training.table import LatentTable, TableOptimizer
 from dfm_flax.typing import Count
 
 DEVICES = "devices"  # the name of the pmap axis
@@ -33,6 +33,7 @@ def make_step(
     *,
     ema_decay: float = 0.0,
     table_optimizer: TableOptimizer | None = None,
+    shards_table: bool = False,
 ) -> Step:
     """One step of one model: draws a batch, works on this device's shard of it, and agrees.
 
@@ -43,6 +44,7 @@ def make_step(
         first steps: the average forgets at least 1 part in 10 + step / 10.
       table_optimizer: of the state's table, if it has one. What the feed draws then
         has `index` [B], and the batch `latents`, which the step fills with those rows.
+      shards_table: whether each device has its part of the table, see `placement.ShardedTable`.
     """
     optimizer = optax.with_extra_args_support(optimizer)
 
@@ -61,8 +63,9 @@ def make_step(
         ema, table, latents = state.ema, state.table, None
         if table is not None:
             assert table_optimizer is not None
-            table = table_optimizer.gather(table, drawn.index, state.step)
-            latents = table.latents[own.index]
+            index = own_rows(drawn.index, len(table.mu)) if shards_table else drawn.index
+            table = table_optimizer.gather(table, index, state.step)
+            latents = scattered(table, index) if shards_table else table.latents[own.index]
         (value, metrics), (gradients, latent_gradients) = jax.value_and_grad(
             of, argnums=(0, 1), has_aux=True
         )(state.params, latents)
@@ -77,13 +80,34 @@ def make_step(
         if table is not None:
             assert table_optimizer is not None
             gathered = gather_gradients(latent_gradients)
-            table = table_optimizer.update(table, drawn.index, gathered, state.step)
+            table = table_optimizer.update(table, index, gathered, state.step)
         state = dataclasses.replace(
             state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema, table=table
         )
         return state, metrics
 
     return step
+
+
+def own_rows(index: Int32[jax.Array, "batch"], num_rows: int) -> Int32[jax.Array, "batch"]:
+    """Rows of a table that is shared out, as they are counted in this device's part.
+
+    Those of other devices lie behind its last one: what is written there is dropped.
+    """
+    own = index - jax.lax.axis_index(DEVICES) * num_rows
+    return jnp.where((own >= 0) & (own < num_rows), own, num_rows)
+
+
+def scattered(
+    table: LatentTable, index: Int32[jax.Array, "batch"]
+) -> Float[jax.Array, "own latent"]:
+    """The latents of this device's share of a batch, of which each device knows some.
+
+    Each is the sum of one row and of zeros, and so that row to the last bit.
+    """
+    is_own = (index < len(table.mu))[:, None]
+    known = jnp.where(is_own, table.latents[jnp.minimum(index, len(table.mu) - 1)], 0.0)
+    return jax.lax.psum_scatter(known, DEVICES, tiled=True)
 
 
 def gather_gradients(
@@ -124,8 +148,8 @@ def over_machines(step: Step) -> Step:
     return jax.vmap(step, in_axes=(axes, 0), out_axes=(axes, 0))
 
 
-def make_train_steps(step: Step) -> Callable[..., Any]:
-    """Many steps a dispatch, on all local devices.
+def make_train_steps(step: Step, devices: Sequence[jax.Device] | None = None) -> Callable[..., Any]:
+    """Many steps a dispatch, on all local devices, or on those that are given.
 
     Returns a function of (state, feed, num_steps): state (donated) and feed replicated over
     the devices, `num_steps` an int32 that may change from call to call without compiling
@@ -158,6 +182,7 @@ def make_train_steps(step: Step) -> Callable[..., Any]:
         in_axes=(0, 0, None),
         out_axes=(0, None, None, None),
         donate_argnums=0,
+        devices=devices,
     )
 
 
@@ -197,6 +222,25 @@ def replicate(tree: Any, num_devices: int | None = None) -> Any:
     devices = jax.local_devices()[:num_devices]
     copy = jax.pmap(lambda _, tree: tree, axis_name=DEVICES, in_axes=(0, None), devices=devices)
     return copy(np.arange(len(devices)), tree)
+
+
+def local_places() -> dict[jax.Device, int]:
+    """Where each local device is on the axis of steps, in the order of their rows in arrays."""
+    rows = np.arange(jax.local_device_count())
+    place = jax.pmap(lambda row: (row, jax.lax.axis_index(DEVICES)), axis_name=DEVICES)
+    found = [
+        [(int(shard.data[0]), shard.device) for shard in leaf.addressable_shards]
+        for leaf in place(rows)
+    ]
+    row_of = {device: row for row, device in found[0]}
+    places = {device: place for place, device in found[1]}
+    return dict(sorted(places.items(), key=lambda item: row_of[item[0]]))
+
+
+def place_rows(rows: Any) -> Any:
+    """A pytree of arrays with a leading axis, a row of each on each local device."""
+    place = jax.pmap(lambda rows: rows, axis_name=DEVICES, devices=jax.local_devices())
+    return place(rows)
 
 
 def first_replica(tree: Any) -> Any:

@@ -197,13 +197,13 @@ class TableOptimizer:
         return table.update(index, gradients, self.learning_rate(step), self.b1, self.b2)
 
     def latents(
-        self, table: LatentTable, step: Count, num: int
-    ) -> Float32[np.ndarray, "{num} latent"]:
-        """The first `num` latents after `step` steps.
+        self, table: LatentTable, step: Count, index: Integer[np.ndarray, "some"]
+    ) -> Float32[np.ndarray, "some latent"]:
+        """Some latents after `step` steps.
 
         The table stays as it is, so that looking at it changes no bit of the training.
         """
-        few = jax.tree.map(lambda leaf: leaf[:num], table)
+        few = jax.tree.map(lambda leaf: leaf[index], table)
         return np.asarray(jax.jit(self._settled)(few, step))
 
     def _settled(self, table: LatentTable, step: Count) -> Float[jax.Array, "images latent"]:
@@ -236,9 +236,9 @@ def _power(
     return jnp.exp(exponent * _log(base)) if base else jnp.where(exponent > 0, 0.0, 1.0)
 
 
-def check_memory(num: int, latent_size: int) -> None:
-    """Raises UsageError for a table that the devices cannot hold."""
-    table = 4 * num * (3 * latent_size + 1)
+def check_memory(num: int, latent_size: int, shared_by: int = 1) -> None:
+    """Raises UsageError for a table that the devices cannot hold, of which each has a part."""
+    table = -(-4 * num * (3 * latent_size + 1) // shared_by)
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:  # the CPU: all devices share the memory, and a checkpoint copies it
         table *= jax.local_device_count() + 2
@@ -247,5 +247,5 @@ def check_memory(num: int, latent_size: int) -> None:
         raise UsageError(
             f"a table of {num} latents of {latent_size} numbers with their moments takes "
             f"{table:,} bytes, and there are {limit:,}; use --config.model.latents=encoder "
-            "or a smaller --config.model.latent_size"
+            "or a smaller --config.model.latent_size, or --config.training.table_placement=sharded"
         )

@@ -143,7 +143,7 @@ def test_a_split_that_a_folder_lacks(class_folder):
 def sets_of_a_user(monkeypatch, tmp_path):
     (tmp_path / "sets_of_a_user.py").write_text(
         "import numpy as np\n"
-        "from dfm_flax.data.image_sets import ImageSet\n"
+        "from dfm_flax.data.image_source import ImageSet\n"
         "from dfm_flax.errors import UsageError\n"
         "def dots(split, data_dir, size, part):\n"
         "    if split == 'none':\n"

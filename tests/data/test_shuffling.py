@@ -15,7 +15,7 @@ import scipy.stats
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dfm_flax.data.shuffling import MAX_EXAMPLES, _start, shuffled_batch
+from dfm_flax.data.shuffling import MAX_EXAMPLES, HostOrder, _start, shuffled_batch
 
 KEY = jax.random.PRNGKey(0)
 
@@ -210,3 +210,13 @@ def test_devices_and_hosts_see_every_example_once(hosts, devices):
     np.testing.assert_array_equal(batches.ravel(), stream(KEY, jnp.arange(15), 90, 12))
     for epoch in batches.reshape(2, 90):
         np.testing.assert_array_equal(np.sort(epoch), np.arange(90))
+
+
+@pytest.mark.parametrize(("num_examples", "batch_size"), [(1, 3), (2, 1), (97, 10), (70_000, 64)])
+def test_the_host_has_the_order_of_the_devices(num_examples, batch_size):
+    steps = np.arange(3 * -(-num_examples // batch_size))[-500:]
+    positions = (steps[:, None] * batch_size + np.arange(batch_size)).reshape(-1)
+    order = HostOrder.create(KEY, num_examples, int(positions[-1]) + 1)
+    expected = stream(KEY, jnp.asarray(steps), num_examples, batch_size)
+    np.testing.assert_array_equal(order(positions), expected)
+    assert len(order.keys) == -(-(positions[-1] + 1) // num_examples)

@@ -17,9 +17,10 @@ from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation import evaluate
 from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.generation import run as generation_run
-from dfm_flax.generation.generator import ImageShape, make_generator
+from dfm_flax.generation.generator import make_generator
 from dfm_flax.generation.sampling import TrainedGenerator, load_generator
 from dfm_flax.generation.train import initial_state
+from dfm_flax.generation.training_images import open_training_images
 from dfm_flax.runs import Run
 from dfm_flax.training.checkpoints import Checkpoints
 
@@ -29,11 +30,10 @@ def make_run(folder, variant, *assignments):
     config = configs.load_config(f"digits:{variant}")
     configs.override(config, ["model.hidden=16", *assignments])
     run = Run(folder)
-    images = generation_run.open_image_set(run, config)
-    shape = ImageShape(*images.shape[1:])
-    model = make_generator(config, shape)
-    state, _ = initial_state(model, config, shape, len(images))
-    generation_run.start_run(run, config, images)
+    data = open_training_images(run, config)
+    model = make_generator(config, data.shape)
+    state, _ = initial_state(model, config, data.shape, data.num)
+    generation_run.start_run(run, config, data)
     save(run, state)
     return run, state
 

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dfm_flax.data.image_source import ImageSet, MemorySource
 from dfm_flax.data.shuffling import shuffled_batch
-from dfm_flax.generation.feed import ImageFeed
+from dfm_flax.generation import feed as feeds
+from dfm_flax.generation.feed import ImageFeed, ImageStream
+from dfm_flax.training.feeding import opened
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, make_step, make_train_steps, replicate
 from dfm_flax.training.table import LatentTable, TableOptimizer
@@ -39,6 +42,40 @@ def initial(table=True, averaged=True):
 
 
 ROWS = TableOptimizer(optax.constant_schedule(0.01), 0.9, 0.999)
+
+
+SOURCE = MemorySource(ImageSet("noise", IMAGES, np.zeros(60, np.int32), 1))
+
+
+def run_stream(state, num_steps, workers=0, log_every=20):
+    """The state after so many steps more, of images that are streamed."""
+    step = make_step(linear_loss, OPTIMIZER, table_optimizer=ROWS)
+    train_steps = make_train_steps(step)
+    start = int(state.step)
+    stream = ImageStream(SOURCE, ORDER, BATCH, 2, start + num_steps, log_every, workers)
+    state, pieces = replicate(state), []
+    with opened(stream, start) as feeding:
+        state, *_ = train_steps(state, feeding.example, np.int32(0))  # takes no step
+        while num_steps:
+            feed, count = feeding.next(min(num_steps, log_every))
+            state, *_ = train_steps(state, feed, np.int32(count))
+            pieces.append(count)
+            num_steps -= count
+    return first_replica(state), pieces
+
+
+def test_a_stream_trains_to_the_same_bits(monkeypatch):
+    """In pieces of many steps and of few, from the start and from the middle of an epoch."""
+    expected, _ = run(initial(averaged=False), [18])
+    whole, pieces = run_stream(initial(averaged=False), 18)
+    assert pieces == [18]
+    jax.tree.map(np.testing.assert_array_equal, whole, expected)
+    monkeypatch.setattr(feeds, "_BYTES_AT_ONCE", BATCH * IMAGES[0].size * 7)
+    halfway, pieces = run_stream(initial(averaged=False), 7)
+    assert pieces == [7]  # of 20 steps, brought in 3 pieces of 7
+    ended, pieces = run_stream(halfway, 11)
+    assert pieces == [7, 4]
+    jax.tree.map(np.testing.assert_array_equal, ended, expected)
 
 
 def run(state, counts, **options):
@@ -90,7 +127,7 @@ def test_a_dense_table_is_a_parameter_of_optax():
     state, learning_rate = initial(), optax.linear_schedule(0.05, 1e-7, 40)
     dense = TableOptimizer(learning_rate, 0.9, 0.999, dense=True)
     trained, _ = run(state, [37], table_optimizer=dense)
-    latents_seen = dense.latents(trained.table, trained.step, len(IMAGES))
+    latents_seen = dense.latents(trained.table, trained.step, np.arange(len(IMAGES)))
 
     adam = optax.adam(learning_rate)
     params, latents = state.params, jnp.asarray(state.table.latents)

@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.run import GenerationRun, open_image_set, start_run
+from dfm_flax.generation.run import GenerationRun, start_run
+from dfm_flax.generation.training_images import open_training_images
 from dfm_flax.runs import Run
 
 
@@ -19,15 +20,15 @@ def test_a_relative_folder_of_images_is_found_from_anywhere(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     config = small("dfm", "data.name=folder:pictures", "training.batch_size=4")
     run = GenerationRun(config, "run")
-    start_run(Run("run"), run.config, run.images)
+    start_run(Run("run"), run.config, run.data)
     assert config.data.name == "folder:pictures"  # the caller's
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     shutil.move(tmp_path / "run", tmp_path / "elsewhere" / "moved")
     stored = Run("moved").config()
-    assert len(open_image_set(Run("moved"), stored)) == 4
+    assert open_training_images(Run("moved"), stored).num == 4
     monkeypatch.chdir(tmp_path)
-    assert len(GenerationRun(config, "elsewhere/moved").images) == 4  # it goes on
+    assert GenerationRun(config, "elsewhere/moved").data.num == 4  # it goes on
 
 
 def test_a_place_of_a_user_is_told_before_the_images_are_read(tmp_path, small):

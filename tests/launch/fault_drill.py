@@ -2,6 +2,10 @@
 """Kills runs of two processes at random moments, goes on with them, and compares the bits.
 
     python tests/launch/fault_drill.py --runs 50
+    python tests/launch/fault_drill.py --runs 20 --streamed
+
+The runs fit a machine to an image, or with --streamed a generator with a table of latents to
+images that worker processes read from the disk.
 
 One run is never killed. Each of the others is killed once: SIGKILL or SIGTERM, to one of its
 processes or to both, at a random moment of its start, its steps or its saving. Then the same
@@ -40,12 +44,25 @@ ARGUMENTS = (
     f"--config.training.log_every={LOG_EVERY}",
     f"--config.training.checkpoint_every={CHECKPOINT_EVERY}",
 )
+STREAMED = (
+    "--config=digits:table",
+    *("--config.model.latent_size=4", "--config.model.hidden=8", "--config.observers="),
+    *("--config.data.size=8", "--config.data.feed=stream", "--config.data.workers=1"),
+    *("--config.training.batch_size=20", "--config.optimizer.warmup_steps=0"),
+    f"--config.training.num_steps={NUM_STEPS}",
+    f"--config.training.log_every={LOG_EVERY}",
+    f"--config.training.checkpoint_every={CHECKPOINT_EVERY}",
+    f"--config.observe_every={CHECKPOINT_EVERY}",
+)
+STREAMED_IMAGES = 150  # so that the run has many epochs, none of which ends with a batch
 # Others must have stopped by then: the heartbeat's minute and some for a busy machine.
 HUNG_AFTER = 120
 SAVED = 75
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["dfm_flax.compression.train", "dfm_flax.training.writers"])
+_context.set_forkserver_preload(
+    ["dfm_flax.compression.train", "dfm_flax.generation.train", "dfm_flax.training.writers"]
+)
 
 
 @dataclass(frozen=True)
@@ -78,33 +95,35 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument("--streamed", action="store_true", help="a generator with a stream")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = list(drill(Path(folder), options.runs, options.seed))
+        rows = list(drill(Path(folder), options.runs, options.seed, options.streamed))
     equal = sum(row["equal"] == "yes" for row in rows)
     hung = sum(row["hung"] for row in rows)
     print(f"{equal} of {len(rows)} equal, {hung} hung")
     return 0 if equal == len(rows) and not hung else 1
 
 
-def drill(folder: Path, runs: int, seed: int = 0):
+def drill(folder: Path, runs: int, seed: int = 0, streamed: bool = False):
     """Yields a row of the table for each run, and prints it."""
+    arguments = streamed_arguments(folder / "images") if streamed else ARGUMENTS
     os.environ |= {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    pace = whole_run(folder / "whole")
+    pace = whole_run(folder / "whole", arguments)
     expected = digest(folder / "whole")
     columns = "run", "signal", "to", "at step", "exit codes", "stopped after", "hung", "equal"
     print(" | ".join(columns), flush=True)
     rng = random.Random(seed)
     for number in range(1, runs + 1):
-        while (killed := kill(folder / "run", Kill.draw(rng), pace)) is None:
+        while (killed := kill(folder / "run", arguments, Kill.draw(rng), pace)) is None:
             shutil.rmtree(folder / "run")  # it was done before
         row = {"run": number, **killed}
-        lives = finish(folder / "run")
+        lives = finish(folder / "run", arguments)
         row["equal"] = "yes" if digest(folder / "run") == expected else "NO"
         if lives > 1:
             row["equal"] += f" (after {lives} lives)"
@@ -113,9 +132,22 @@ def drill(folder: Path, runs: int, seed: int = 0):
         yield row
 
 
-def whole_run(workdir: Path) -> float:
+def streamed_arguments(folder: Path) -> tuple[str, ...]:
+    """Of a run on images that this makes."""
+    import numpy as np
+    import PIL.Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(STREAMED_IMAGES):
+        image = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        PIL.Image.fromarray(image).save(folder / f"{i:04}.png")
+    return (*STREAMED, f"--config.data.name=folder:{folder}")
+
+
+def whole_run(workdir: Path, arguments: tuple[str, ...]) -> float:
     """A run that is not killed; seconds from one checkpoint to the next."""
-    processes, seen = start(workdir), {}
+    processes, seen = start(workdir, arguments), {}
     while any(process.is_alive() for process in processes):
         seen.setdefault(newest_step(workdir), time.monotonic())
         time.sleep(0.002)
@@ -124,9 +156,9 @@ def whole_run(workdir: Path) -> float:
     return (seen[last] - seen[first]) * CHECKPOINT_EVERY / (last - first)
 
 
-def kill(workdir: Path, what: Kill, pace: float) -> dict | None:
+def kill(workdir: Path, arguments: tuple[str, ...], what: Kill, pace: float) -> dict | None:
     """A run that is killed, until all of its processes have ended; None if it was faster."""
-    processes = start(workdir)
+    processes = start(workdir, arguments)
     # With a config all have joined; before, the others wait for as long as a host may need to come.
     while not (workdir / "config.json").exists() or newest_step(workdir) < what.after:
         time.sleep(0.002)
@@ -154,10 +186,10 @@ def kill(workdir: Path, what: Kill, pace: float) -> dict | None:
     }
 
 
-def finish(workdir: Path) -> int:
+def finish(workdir: Path, arguments: tuple[str, ...]) -> int:
     """Starts the run again until it has ended well; how often that was."""
     for lives in range(1, 8):
-        processes = start(workdir)
+        processes = start(workdir, arguments)
         for process in processes:
             process.join()
         if all(process.exitcode == 0 for process in processes):
@@ -169,19 +201,19 @@ def logs(workdir: Path) -> str:
     return "\n".join(file.read_text() for file in sorted(workdir.parent.glob("*.log")))
 
 
-def start(workdir: Path) -> list:
+def start(workdir: Path, arguments: tuple[str, ...]) -> list:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"localhost:{free.getsockname()[1]}"
     processes = []
     for i in range(NUM_PROCESSES):
-        arguments = (
-            *("dfm", "train", *ARGUMENTS, f"--workdir={workdir}"),
+        command = (
+            *("dfm", "train", *arguments, f"--workdir={workdir}"),
             *(f"--coordinator={coordinator}", f"--num-processes={NUM_PROCESSES}"),
             f"--process-id={i}",
         )
         log = workdir.with_name(f"{workdir.name}.{i}.log")
-        processes.append(_context.Process(target=_run, args=(arguments, log)))
+        processes.append(_context.Process(target=_run, args=(command, log)))
         processes[-1].start()
     return processes
 
