@@ -34,7 +34,8 @@ class Velocity(nn.Module):
     def __call__(
         self, x: Float[AnyArray, "batch latent"], classes: Classes, times: _Times | None = None
     ) -> _Units:
-        x, times = jnp.asarray(x), jnp.zeros(len(x)) if times is None else times
+        x = jnp.asarray(x)
+        times = jnp.zeros(len(x)) if times is None else jnp.asarray(times)
         phases = jnp.pi * times[:, None] * jnp.arange(_HARMONICS)
         about = jnp.concatenate([jnp.cos(phases), classes], axis=1)
         features = nn.Dense(_FEATURES)(x) + nn.Dense(_FEATURES)(about)
