@@ -29,7 +29,7 @@ def trained(small, variant, tmp_path):
     made = object.__new__(Trained)
     for field, value in zip(
         dataclasses.fields(TrainedGenerator),
-        (run, config, 60, model, params, SHAPE, 50),
+        (run, config, 60, model, params, SHAPE, 50, np.arange(50)),
         strict=True,
     ):
         object.__setattr__(made, field.name, value)
