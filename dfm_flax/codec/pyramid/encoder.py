@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 MIN_BYTES = 96  # of a file: header, step sizes, and the last words of what is coded
 
 _HEADER = 48  # bytes, about
-_WEIGHT_BITS = 4.5
+_WEIGHT_BITS = 6.5
 _LARGEST_SHARE = 0.25  # of a file that its weights may take
 _MARGIN = 0.985  # of the bits are aimed at, so that few files are too large in the end
 _ABOVE = 0.06  # dB that are aimed at above a quality
-_CORRECTIONS = 4  # short trainings for a size or quality that was missed
+_CORRECTIONS = 6  # short trainings for a size or quality that was missed
 _CORRECTION = 0.12  # of the steps of the first one
 _LEAST_STEPS = 20
 _UNUSED = 0.02  # of a size that may be left
@@ -52,7 +52,7 @@ def within(
     weights = min(_WEIGHT_BITS * training.network.num_weights, _LARGEST_SHARE * bits)
     rounding = training.start(Target(bits=_MARGIN * (bits - weights)))
     fitting: list[PyramidImage] = []
-    for _ in range(1 + _CORRECTIONS):
+    for attempt in range(1 + _CORRECTIONS):
         coded = rounding.best()
         over = math.log(file_size(coded) / num_bytes)
         if over <= 0:
@@ -60,7 +60,9 @@ def within(
         if -_UNUSED <= over <= 0:
             break
         log.info("%s: %.1f%% of the size", image.name, 100 * math.exp(over))
-        rounding = training.correct(rounding, math.exp(_ELASTICITY * (over + _UNUSED / 2)))
+        rounding = training.correct(
+            rounding, math.exp((1 + attempt) * _ELASTICITY * (over + _UNUSED / 2))
+        )
     if fitting:
         return max(fitting, key=lambda coded: psnr(image.pixels, coded.decoded()))
     return _forced(image, rounding, num_bytes)

@@ -17,7 +17,7 @@ from dfm_flax.data.images import Image
 from dfm_flax.metrics.distortion import mse
 
 _OF_JPEG = 0.5
-_CAUTION = 0.55  # JPEG is worse the fewer bits it has
+_CAUTION = 0.9  # JPEG is worse the fewer bits it has
 _QUALITIES = (3, 10, 25, 50, 75, 92)
 _TRADE_OFFS = 2e-6, 0.2  # the least and the largest lambda
 _UNIT_TRADE_OFF = 0.004  # at which a unit of the grids stands for 1

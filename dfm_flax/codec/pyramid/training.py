@@ -55,11 +55,11 @@ _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
 _LAST_GRID_RATE = 0.03  # relative, so that lambda has a say to the end
-_GOING_ON_FROM = 0.4  # of the noise's way, where a training goes on: less moves no whole number
-_GOING_ON = 0.1, 0.5  # of the machines' rate and of the grids', where a training goes on
+_GOING_ON_FROM = 0.3  # of the noise's way, where a training goes on: less moves no whole number
+_GOING_ON = 0.1, 1.0  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
-_STEERED = 0.2, 0.98  # from and to which part of the steps under noise
+_STEERED = 0.15, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
 _EXCESS = 0.12, 0.35  # linear, cubic
 _STEER_EVERY = 20  # steps
