@@ -99,10 +99,15 @@ class Batch:
 
 @flax.struct.dataclass
 class ImageFeed:
-    """The whole image at every step, with other noise on each device."""
+    """The whole image at every step, with other noise on each device.
 
-    colors: Float[AnyArray, "channels height width"]
-    matrices: Matrices
+    Attributes:
+      colors: in [0, 1].
+      matrices: of all pixels, `Matrices`.
+    """
+
+    colors: Float[AnyArray, "*devices channels height width"]
+    matrices: Any
 
     def draw(
         self, rng: PRNGKeyArray, step: Count

@@ -73,9 +73,9 @@ def test_lambda_is_corrected_until_the_size_is_used(
 ):
     num_bytes = share * file_size(pyramid_image())
     coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
-    assert 0.93 * num_bytes <= file_size(coded) <= num_bytes
+    assert 0.85 * num_bytes <= file_size(coded) <= num_bytes
     assert trainings.steps == [1000] + [120] * (len(trainings) - 1)
-    assert len(trainings) <= 5
+    assert len(trainings) <= 1 + encoder._CORRECTIONS
     if share == 1:
         assert len(trainings) == 1
     else:
@@ -86,7 +86,7 @@ def test_no_correction_is_wild(trainings, photo, tmp_path):
     trainings.alike = True
     within(photo(11, 18), 200.0, 10, tmp_path)
     np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
-    assert trainings.steps == [10, 20, 20, 20, 20]
+    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
 
 
 def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyramid_image):
@@ -114,5 +114,5 @@ def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
     image = photo(11, 18)
     coded = reaching(image, 60.0, 10, tmp_path)
     np.testing.assert_allclose(np.diff(np.log2(trainings)), -1)  # a bit is worth less and less
-    assert len(trainings) == 5
+    assert len(trainings) == 1 + encoder._CORRECTIONS
     assert 0 < psnr(image.pixels, coded.decoded()) < 60

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dfm_flax.codec.context_model import FRACTION, MAX_WEIGHT
+from dfm_flax.codec.context_model import FRACTION, MAX_WEIGHT, OFFSETS
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS
 from dfm_flax.codec.pyramid.network import NEIGHBORS, Network
 from dfm_flax.codec.pyramid.start import start_floats, start_weights
@@ -100,6 +100,7 @@ def test_the_context_in_whole_numbers_is_that_of_training(pyramid_image, count):
     """The decoder's mean within a sixteenth, and the width within an eighth of an octave."""
     image = pyramid_image(21, 34, count=count, spread=2.0)
     network, model = image.weights.network, image.weights.context_model
+    assert OFFSETS[: len(NEIGHBORS)] == NEIGHBORS
     means, log_scales = network.predict(
         image.weights.floats, tuple(grid.astype(np.float32) for grid in image.grids)
     )
