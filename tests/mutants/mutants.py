@@ -125,8 +125,8 @@ GENERATORS = [
     ),
     Mutant(
         "dfm_flax/generation/losses.py",
-        "squares = jnp.mean(jnp.sum(error**2, axis=-1))",
-        "squares = jnp.mean(error**2)",
+        "squares, per_channel = squared_error(error)",
+        "per_channel, squares = squared_error(error)",
         f"{LOSSES}::test_equation_4_8",
     ),
     Mutant(
@@ -172,9 +172,9 @@ GENERATORS = [
         "generation/test_great_circle.py",
     ),
     Mutant(
-        "dfm_flax/compression/losses.py",
-        "jnp.mean((prediction - batch.colors) ** 2)",
-        "jnp.mean(jnp.abs(prediction - batch.colors))",
+        "dfm_flax/training/losses.py",
+        "jnp.mean(jnp.sum(jnp.square(error), axis=-1))",
+        "jnp.mean(jnp.sum(jnp.abs(error), axis=-1))",
         "compression/test_losses.py",
     ),
 ]
