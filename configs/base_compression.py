@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.task = "compression"
+    config.task = "compression"  # what is trained for; `dfm train` goes by it
     config.seed = 0  # of the first machine of each image
     config.num_seeds = 1  # machines of each image: seeds seed, seed + 1, ..
 
@@ -25,10 +25,10 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.machine = ConfigDict()
-    # Of three values the first is the first layer's, the last the last layer's, and the second
-    # that of all layers between them.
     config.model.machine.depth = 4  # layers
     config.model.machine.width = 9  # features between the layers
+    # Of three values the first is the first layer's, the last the last layer's, and the second
+    # that of all layers between them.
     config.model.machine.basis = ("full", "full", "full")  # or additive, or my_module:Name
     config.model.machine.max_frequencies = (1, 1, 1)  # F: frequencies are 0 to F
     config.model.machine.variances = (2e-5, 2e-5, 2e-5)  # of the initial coefficients
@@ -42,8 +42,8 @@ def get_config() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # or soap
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
+    config.optimizer.b1 = 0.9  # decay of the mean of gradients
+    config.optimizer.b2 = 0.999  # decay of the mean of their squares
     config.optimizer.refresh_every = 20  # steps between refreshes of the eigenbases; soap only
     config.optimizer.learning_rate = 1e-4  # at the end of the warm-up
     config.optimizer.final_learning_rate = 0.0  # at the end of the run; not of "constant"
@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
     config.optimizer.warmup_steps = 0  # steps in which the learning rate rises from 0
 
     config.training = ConfigDict()
-    config.training.num_steps = 100_000
+    config.training.num_steps = 100_000  # updates of all parameters in the run
     config.training.batch_size = 64  # pixels of a step
     config.training.sampling = "uniform"  # or stratified, which spreads a batch over the image
     # Of matrix products: "default" is what is fast on a device (TF32 on recent GPUs, bfloat16 on

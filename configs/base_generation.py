@@ -17,12 +17,12 @@ from dfm_flax.generation.generator import GENERATORS
 
 def get_config(generator: str = "dfm") -> ConfigDict:
     config = ConfigDict()
-    config.task = "generation"
-    config.seed = 0
+    config.task = "generation"  # what is trained for; `dfm train` goes by it
+    config.seed = 0  # of weights, latents, batches and noise
 
     config.data = ConfigDict()
     config.data.name = "digits"  # or a set of TFDS, or folder:PATH, or my_module:function
-    config.data.split = "all"
+    config.data.split = "all"  # or train, test, or what TFDS takes, such as train[:1000]
     config.data.data_dir = ""  # of TFDS; "" for ~/tensorflow_datasets
     config.data.size = 0  # pixels of the sides that images are brought to; 0 keeps the size
     # "device" keeps all images on each device, "stream" reads those of the next steps from the
@@ -31,8 +31,8 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.data.workers = -1  # processes that read a stream; -1: for each core but one, 16 at most
 
     config.model = ConfigDict()
-    config.model.name = generator
-    config.model.latent_size = 120
+    config.model.name = generator  # dfm, vae or autoencoder, or my_module:Name
+    config.model.latent_size = 120  # numbers that stand for an image
     config.model.latents = "encoder"  # or table: one row for each image, learned
     config.model.table_variance = 1.0  # of the initial rows; table only
     config.model.encoder_hidden = (512, 512)  # features of the encoder's hidden layers
@@ -45,8 +45,8 @@ def get_config(generator: str = "dfm") -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # or soap
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
+    config.optimizer.b1 = 0.9  # decay of the mean of gradients
+    config.optimizer.b2 = 0.999  # decay of the mean of their squares
     config.optimizer.refresh_every = 20  # steps between refreshes of the eigenbases; soap only
     config.optimizer.learning_rate = 1e-3  # of the decoder, at the end of the warm-up
     config.optimizer.final_learning_rate = 0.0  # at the end of the run; not of "constant"
@@ -60,7 +60,7 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.optimizer.ema_decay = 0.0  # of the average of the weights; 0 for none
 
     config.training = ConfigDict()
-    config.training.num_steps = 10_000
+    config.training.num_steps = 10_000  # updates of all parameters in the run
     config.training.batch_size = 64  # images of a step
     # Of matrix products: "default" is what is fast on a device (TF32 on recent GPUs, bfloat16 on
     # TPUs), "highest" float32, "high" between them. CPUs have float32 alone.

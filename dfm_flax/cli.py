@@ -26,9 +26,10 @@ from dfm_flax.commands import (
     sample,
     sweep,
     train,
+    view,
 )
 from dfm_flax.errors import DfmError, one_line
-from dfm_flax.signals import exit_on_interrupt
+from dfm_flax.signals import exit_on_signals
 from dfm_flax.terminal import Output, outputs, printable
 
 _TRACEBACK = "DFM_TRACEBACK"  # an environment variable: where errors are raised and not told
@@ -41,6 +42,7 @@ _COMMANDS = (
     compress,
     decompress,
     inspect,
+    view,
     report,
     sample,
     interpolate,
@@ -90,10 +92,14 @@ one line; with DFM_TRACEBACK=1 it comes with all of Python's
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code, see `dfm --help`.
 
-    Without arguments it is the program of this process: it takes sys.argv and Ctrl-C.
+    Without arguments it is the program of this process: it takes sys.argv, Ctrl-C and SIGTERM.
     """
     if arguments is None:
-        exit_on_interrupt()
+        exit_on_signals()
+        if not os.environ.get(_TRACEBACK):
+            # What Python ignores changes nothing, as when a checkpoint that was replaced while it
+            # was read is read once more; a traceback of it would alarm.
+            sys.unraisablehook = lambda ignored: None
     os.environ["MPLBACKEND"] = "agg"  # pictures are written, whatever a notebook shows them by
     with outputs() as (out, err):
         try:
@@ -216,12 +222,14 @@ def _configure_logging() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             from tqdm import tqdm
 
-            record.exc_info = None  # an error that matters is raised as well
+            record.exc_info = record.exc_text = None  # an error that matters is raised as well
             text = self.format(record)
             ours = record.name.startswith("dfm_flax")
             tqdm.write(printable(text) if ours else text, file=sys.stderr)
 
     def wanted(record: logging.LogRecord) -> bool:
+        if record.name in ("asyncio", "concurrent.futures"):  # of work that nobody waits for
+            return False
         # Orbax and clu both log through absl; Orbax tells each of its steps.
         ours = record.name.startswith("dfm_flax") or "metric_writers" in record.pathname
         return ours or record.levelno >= logging.ERROR

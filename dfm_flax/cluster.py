@@ -24,6 +24,7 @@ from jaxlib import _jax
 from jaxtyping import Shaped
 
 from dfm_flax.errors import GO_ON, DfmError, UsageError, one_line
+from dfm_flax.signals import at_once
 
 AUTO = "auto"  # for the coordinator's address: what the cluster's environment tells
 
@@ -32,7 +33,8 @@ AUTO = "auto"  # for the coordinator's address: what the cluster's environment t
 HEARTBEAT_SECONDS = 60
 # So long the others wait while process 0 reads, draws, or saves; if it died, a heartbeat.
 _PATIENCE_SECONDS = 3600
-_RESOLVE_TRIES = 60  # a second apart
+# So long names may lead nowhere: Kubernetes makes those of pods while these start already.
+_RESOLVE_SECONDS, _RESOLVE_SECONDS_IN_KUBERNETES = 5, 60
 
 log = logging.getLogger(__name__)
 _meetings = itertools.count()
@@ -118,14 +120,15 @@ def _join(coordinator: str, num_processes: int | None, process_id: int | None) -
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(
-            address,
-            num_processes,
-            process_id,
-            cluster_detection_method=None if address is None else "deactivate",
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=_PATIENCE_SECONDS,
-        )
+        with at_once():
+            jax.distributed.initialize(
+                address,
+                num_processes,
+                process_id,
+                cluster_detection_method=None if address is None else "deactivate",
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                shutdown_timeout_seconds=_PATIENCE_SECONDS,
+            )
     except ValueError as error:
         raise UsageError(
             f"--coordinator {AUTO}: no Slurm, Open MPI, Kubernetes or TPU tells of other "
@@ -145,7 +148,8 @@ def _check_names(coordinator: str, host: str) -> None:
       UsageError: the coordinator's does not; a cluster that starts has some time for it.
       DfmError: our own does not, and others are to reach us by it.
     """
-    for i in range(_RESOLVE_TRIES):
+    in_kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ
+    for i in range(_RESOLVE_SECONDS_IN_KUBERNETES if in_kubernetes else _RESOLVE_SECONDS):
         if _resolves(host):
             break
         if i == 0:

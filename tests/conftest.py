@@ -1,6 +1,9 @@
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from jaxtyping import install_import_hook
@@ -17,6 +20,13 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 # Tests compare with references in float32 and float64, also where products are less by default.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+
+# What one test has compiled no other compiles again: not in another process of pytest, and not in
+# a command that a test starts. All is forgotten at the end, unless the folder is given.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dfm_flax_compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
@@ -63,7 +73,7 @@ def dfm():
 
 @pytest.fixture
 def precisions():
-    """precisions(function, *arguments): those of all matrix products that it consists of.
+    """precisions(function, *arguments): of all matrix products and convolutions in it.
 
     They are traced where the default of JAX is the lowest, and by XLA alone.
     """
@@ -74,7 +84,7 @@ def precisions():
     def of(jaxpr):
         found = set()
         for equation in jaxpr.eqns:
-            if equation.primitive.name == "dot_general":
+            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
                 found.add(str((equation.params["precision"] or ["DEFAULT"])[0]))
             for inner in jax.core.jaxprs_in_params(equation.params):
                 found |= of(inner)

@@ -30,6 +30,7 @@ from dfm_flax.models.rendering import render
 from dfm_flax.typing import Params
 
 OURS = "ours"
+DISPATCHED = 500  # steps of a call of `dispatch`
 Row = dict[str, Any]
 
 
@@ -75,11 +76,11 @@ def generation(rounds: int) -> list[Row]:
 
 
 def dispatch(rounds: int) -> list[Row]:
-    """500 steps of Adam on 64 pixels, the thesis's batch: in one dispatch, 500, and a plain loop.
+    """Steps of Adam on 64 pixels, the thesis's batch: in one dispatch, one each, and a plain loop.
 
     Of machines of 3,471 and, as in the thesis, 21,546 weights.
     """
-    num_steps, batch = 500, 64
+    num_steps, batch = DISPATCHED, 64
     found = []
     for depth, width in ((6, 6), (4, 9)):
         machine, x, target, _ = _example(depth, width, 160_000)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dfm_flax.baselines import codecs
 from dfm_flax.codec import container
 from dfm_flax.codec.plan import max_bytes, min_bytes, plan, weight_bits
@@ -15,7 +17,8 @@ from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.codec.rounding import Rounding, decoded
 from dfm_flax.codec.train import train
 from dfm_flax.config_values import check_seed
-from dfm_flax.data.images import Image, read_image
+from dfm_flax.data.image_files import image_name
+from dfm_flax.data.images import Image, image_size, read_image
 from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.files import check_writable, temporary_folder
@@ -179,13 +182,25 @@ def _stopped(results: dict[Path, dict[str, Any]]) -> str:
 def _planned(
     sources: Sequence[str | Image], outs: Sequence[Path], goal: Goal, tell: _Tell
 ) -> list[_Planned]:
-    """Those of the images that can be read and have a file of that goal."""
-    planned: list[_Planned] = []
-    kept_bytes = 0
+    """Those of the images that can be read and have a file of that goal.
+
+    What headers tell is told of all before the first is read whole.
+    """
+    possible = []
     for source, out in zip(sources, outs, strict=True):
         try:
+            outline = _outline(source)
+            _check_size(outline)
+            goal.check(outline)
+        except UsageError as error:
+            tell(error)
+        else:
+            possible.append((source, out))
+    planned: list[_Planned] = []
+    kept_bytes = 0
+    for source, out in possible:
+        try:
             image = _read(source)
-            goal.check(image)
             num_bytes = goal.num_bytes(image)
         except UsageError as error:
             tell(error)
@@ -196,13 +211,26 @@ def _planned(
     return planned
 
 
+def _outline(source: str | Image) -> Image:
+    """An image as large as that of a file, known from its header, which takes no memory."""
+    if isinstance(source, Image):
+        return source
+    header = image_size(source)
+    black = np.broadcast_to(np.float32(0), (header.height, header.width, header.channels))
+    return Image(black, header.levels, image_name(source))
+
+
 def _read(source: str | Image) -> Image:
     image = source if isinstance(source, Image) else read_image(source)
+    _check_size(image)
+    return image
+
+
+def _check_size(image: Image) -> None:
     height, width = image.pixels.shape[:2]
     if height * width > container.MAX_PIXELS:
         raise UsageError(f"image {image.name}: more than {container.MAX_PIXELS:,} pixels")
     check_fits(3 * image.pixels.nbytes, f"training on image {image.name}")
-    return image
 
 
 def _batches(planned: list[_Planned], num_steps: int) -> list[list[_Planned]]:

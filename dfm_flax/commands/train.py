@@ -23,7 +23,7 @@ output in WORKDIR: config.json, images.npz, checkpoints/, TensorBoard files, res
 several processes, each with devices of its own, train as one run when each is started with
   the same command and --coordinator HOST:PORT --num-processes N --process-id 0..N-1; or with
   --coordinator auto, where Slurm, Open MPI, Kubernetes or a TPU slice tell the rest. WORKDIR is
-  process 0's, which alone writes. The batch is shared out over all devices, so the results do
+  process 0's, which alone writes. The batch is shared out over all devices; what is drawn does
   not depend on how many there are. launch/ has scripts for these.
 
 exit codes: 75 wants to be started again, after SIGTERM, when the run is saved, or when another

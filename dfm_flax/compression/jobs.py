@@ -9,7 +9,8 @@ from jaxtyping import Shaped, UInt8, UInt16
 from ml_collections import ConfigDict
 
 from dfm_flax.data.image_files import image_name, list_files
-from dfm_flax.data.images import Image, prepare, read_image
+from dfm_flax.data.images import Image, image_size, prepare, prepared_size, read_image
+from dfm_flax.data.memory import check_fits
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
 from dfm_flax.outputs import unused_names
@@ -76,19 +77,35 @@ def stored_images(run: Run) -> list[Image]:
 def _read_images(data: ConfigDict) -> list[Image]:
     if len(data.crop) not in (0, 2):
         raise UsageError(f"--config.data.crop={data.crop}: give height,width or () for none")
-    images: list[Image] = []
     sources = list_files(data.images)
-    for source, name in zip(sources, unused_names(map(image_name, sources)), strict=True):
-        image = prepare(read_image(source), data.resize, tuple(data.crop) or None)
+    names = unused_names(map(image_name, sources))
+    crop = tuple(data.crop) or None
+    _check_headers(sources, names, data.resize, crop)
+    images: list[Image] = []
+    for source, name in zip(sources, names, strict=True):
+        image = prepare(read_image(source), data.resize, crop)
         # As a resumed run will see them: resizing leaves values between the levels.
         images.append(_from_integers(name, _to_integers(image)))
-    gray = [image.name for image in images if image.pixels.shape[-1] == 1]
-    if gray and len(gray) < len(images):
+    return images
+
+
+def _check_headers(
+    sources: list[str], names: list[str], resize: int, crop: tuple[int, int] | None
+) -> None:
+    """All that can be told of the images before one of them is read whole."""
+    num_bytes, gray = 0, []
+    for source, name in zip(sources, names, strict=True):
+        header = image_size(source)
+        height, width = prepared_size(name, (header.height, header.width), resize, crop)
+        num_bytes += 4 * height * width * header.channels
+        if header.channels == 1:
+            gray.append(name)
+    if 0 < len(gray) < len(names):
         raise UsageError(
             "gray and color images cannot be trained together; give each a --workdir "
             f"(gray: {', '.join(gray)})"
         )
-    return images
+    check_fits(num_bytes, f"the run's {len(names)} image(s)")
 
 
 def _to_integers(image: Image) -> _Integers:

@@ -2,10 +2,12 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
-from dfm_flax.compression.jobs import make_jobs, stored_images
+from dfm_flax.compression.jobs import Job, make_jobs, stored_images
 from dfm_flax.data.images import write_image
 from dfm_flax.errors import UsageError
+from dfm_flax.fourier import FourierMachine
 from dfm_flax.models.machine import make_machine
 from dfm_flax.models.rendering import render
 from dfm_flax.outputs import Outputs
@@ -41,6 +43,19 @@ def reconstruct(
     paths = outputs.folder(
         f"{job.name}_{width}x{height}.png" for job, (height, width) in zip(jobs, sizes, strict=True)
     )
+    machine, params = newest_machines(run, jobs)
+    for path, job, shape, own in zip(paths, jobs, sizes, params, strict=True):
+        write_image(path, render(machine, own, *shape), job.image.levels)
+    return paths
+
+
+def newest_machines(run: Run, jobs: list[Job]) -> tuple[FourierMachine, list[Any]]:
+    """The structure of a run's machines, and the parameters of each, of its newest checkpoint.
+
+    Raises:
+      UsageError: there is no checkpoint yet.
+    """
+    config = run.config()
     machine = make_machine(config.model.machine, jobs[0].image.pixels.shape[-1])
     optimizer = make_optimizer(config.optimizer, config.training.num_steps)
     template = initial_states(machine, optimizer, [job.seed for job in jobs])
@@ -49,10 +64,7 @@ def reconstruct(
     if restored is None:
         raise UsageError(f"{run.folder}: no checkpoint yet; train first")
     state, _ = restored
-    for i, job in enumerate(jobs):
-        picture = render(machine, state.params_of(i), *sizes[i])
-        write_image(paths[i], picture, job.image.levels)
-    return paths
+    return machine, [state.params_of(i) for i in range(len(jobs))]
 
 
 def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:

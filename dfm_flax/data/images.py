@@ -102,27 +102,37 @@ def prepare(image: Image, resize: int = 0, crop: tuple[int, int] | None = None) 
     Raises:
       UsageError: a size makes no sense, or the image is smaller than the crop.
     """
+    size = prepared_size(image.name, image.pixels.shape[:2], resize, crop)
+    pixels = _resize(image.pixels, resize) if resize else image.pixels
+    if crop is not None:
+        top, left = ((have - want) // 2 for have, want in zip(pixels.shape, size, strict=False))
+        pixels = pixels[top : top + size[0], left : left + size[1]].copy()
+    return replace(image, pixels=pixels)
+
+
+def prepared_size(
+    name: str, size: tuple[int, ...], resize: int = 0, crop: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """Height and width that `prepare` gives an image of this name and size, by the same errors."""
     if resize < 0 or (crop is not None and min(crop) < 1):
         raise UsageError(
             f"data.resize={resize}, data.crop={crop}: sizes are counted in pixels, "
             "with resize=0 to keep the image's and crop=() for all of it"
         )
-    pixels = _resize(image.pixels, resize) if resize else image.pixels
-    if crop is not None:
-        short = [
-            f"{side} of {have} pixels is under {want}"
-            for side, have, want in zip(("height", "width"), pixels.shape, crop, strict=False)
-            if have < want
-        ]
-        if short:
-            enough = _shorter_side_for(crop, image.pixels.shape[:2])
-            raise UsageError(
-                f"image {image.name} is smaller than the crop: its {' and its '.join(short)}; "
-                f"use --config.data.resize={enough}"
-            )
-        top, left = ((have - want) // 2 for have, want in zip(pixels.shape, crop, strict=False))
-        pixels = pixels[top : top + crop[0], left : left + crop[1]].copy()
-    return replace(image, pixels=pixels)
+    height, width = resized = _resized(size, resize) if resize else size
+    if crop is None:
+        return height, width
+    short = [
+        f"{side} of {have} pixels is under {want}"
+        for side, have, want in zip(("height", "width"), resized, crop, strict=True)
+        if have < want
+    ]
+    if short:
+        raise UsageError(
+            f"image {name} is smaller than the crop: its {' and its '.join(short)}; "
+            f"use --config.data.resize={_shorter_side_for(crop, size)}"
+        )
+    return crop
 
 
 def write_image(path: str | Path, pixels: ArrayLike, levels: int = 255) -> None:
@@ -232,20 +242,25 @@ def _resize(
     pixels: Float32[np.ndarray, "height width channels"], shorter: int
 ) -> Float32[np.ndarray, "new_height new_width channels"]:
     """Lanczos in float, each channel alone; overshoot at edges is clipped."""
-    shortest = min(pixels.shape[:2])
+    height, width = _resized(pixels.shape[:2], shorter)
+    channels = [
+        PIL.Image.fromarray(channel).resize((width, height), PIL.Image.Resampling.LANCZOS)
+        for channel in np.moveaxis(pixels, -1, 0)
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+
+
+def _resized(size: tuple[int, ...], shorter: int) -> tuple[int, int]:
+    """Height and width with a shorter side of `shorter` pixels, in proportion."""
     # Integers, rounded half up: the longer side is then never shorter than its exact size asks.
-    height, width = ((2 * side * shorter + shortest) // (2 * shortest) for side in pixels.shape[:2])
+    height, width = ((2 * side * shorter + min(size)) // (2 * min(size)) for side in size)
     limit = PIL.Image.MAX_IMAGE_PIXELS
     if limit is not None and height * width > limit:
         raise UsageError(
             f"data.resize={shorter} gives {height} x {width} pixels, more than {limit:,}; "
             "use a smaller one"
         )
-    channels = [
-        PIL.Image.fromarray(channel).resize((width, height), PIL.Image.Resampling.LANCZOS)
-        for channel in np.moveaxis(pixels, -1, 0)
-    ]
-    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+    return height, width
 
 
 def _shorter_side_for(crop: tuple[int, int], size: tuple[int, ...]) -> int:

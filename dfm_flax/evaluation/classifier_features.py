@@ -30,7 +30,14 @@ from dfm_flax.evaluation.extractor import FeatureExtractor
 from dfm_flax.files import atomic_path, check_writable, local_path
 from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import first_replica, make_one_step, make_step, replicate
+from dfm_flax.training.step import (
+    Step,
+    at_precision,
+    first_replica,
+    make_one_step,
+    make_step,
+    replicate,
+)
 from dfm_flax.typing import AnyArray, Count
 
 log = logging.getLogger(__name__)
@@ -132,7 +139,7 @@ def _train(train: ImageSet) -> Any:
     params = jax.jit(model.init)(init_rng, train.images[:1])["params"]
     state = replicate(TrainState.create(step_rng, params, optimizer), num_devices=1)
     feed = replicate(_LabeledFeed(train.images, train.labels), num_devices=1)
-    step = make_one_step(make_step(_cross_entropy(model), optimizer))
+    step = make_one_step(_make_step(model, optimizer))
     with tqdm(
         total=RECIPE.num_steps, desc="training the classifier", unit="step", disable=None
     ) as bar:
@@ -142,6 +149,11 @@ def _train(train: ImageSet) -> Any:
                 bar.set_postfix(loss=f"{float(metrics['loss']):.3f}", refresh=False)
                 bar.update(_SHOWN_EVERY)
     return first_replica(state.params)
+
+
+def _make_step(model: Classifier, optimizer: optax.GradientTransformation) -> Step:
+    """In float32 on every device, as the features are."""
+    return at_precision(make_step(_cross_entropy(model), optimizer), "highest")
 
 
 @flax.struct.dataclass
@@ -218,7 +230,8 @@ def _look(
 def _apply(
     model: Classifier, params: Any, images: UInt8[AnyArray, "batch height width channels"]
 ) -> tuple[Float[jax.Array, "batch features"], Float[jax.Array, "batch classes"]]:
-    outputs: Any = model.apply({"params": params}, images)
+    with jax.default_matmul_precision("highest"):
+        outputs: Any = model.apply({"params": params}, images)
     features, logits = outputs
     return features, jax.nn.softmax(logits)
 

@@ -28,7 +28,8 @@ def by_xla(all_derivatives: bool = False) -> Iterator[None]:
     Args:
       all_derivatives: leaves derivatives to JAX, in forward and reverse mode and of any order,
         at more time and memory. Ours are first ones in reverse mode, and by XLA derivatives
-        of those.
+        of those. Others raise TypeError: with a line about this function, or, where JAX traces
+        first (`jax.linearize`, `jax.jvp` of a `jax.jit`), with its own about `custom_vjp`.
     """
     tokens = _force_xla.set(True), _all_derivatives.set(all_derivatives)
     try:

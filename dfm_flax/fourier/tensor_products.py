@@ -14,8 +14,8 @@ where the T_t are the K real tensor products of those functions and alpha, beta
 are linear in a, b (for F = 1 a signed Walsh-Hadamard transform, done once a
 step, not once a position). Halving the coordinates, T_t = T_p T_q, the sum over
 q is one dense matrix product of exactly the textbook's useful work, 2 x 2K x n
-operations a position, and the sum over the few p is a short contraction. The K
-features of a position are never written to memory.
+operations a position, and the sum over the few p is a short contraction. Of the
+K products of a position only the T_q are written to memory, for F = 1 a fourth of them.
 
 Layout: positions are the last axis, so that every elementwise operation runs along
 contiguous memory.

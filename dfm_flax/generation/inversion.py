@@ -62,7 +62,9 @@ def _invert(
 
     def body(_: Count, carry: tuple[_Latents, Any]) -> tuple[_Latents, Any]:
         latents, opt_state = carry
-        updates, opt_state = optimizer.update(jax.grad(loss)(latents), opt_state)
+        with jax.default_matmul_precision("highest"):  # the same latents on every device
+            gradients = jax.grad(loss)(latents)
+        updates, opt_state = optimizer.update(gradients, opt_state)
         return latents + learning_rate * updates, opt_state
 
     return jax.lax.fori_loop(0, _STEPS, body, (latents, optimizer.init(latents)))[0]

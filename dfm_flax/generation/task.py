@@ -20,7 +20,22 @@ class GenerationTask(Task):
         name = flatten(config).get("model.name")
         if not isinstance(name, str):
             raise UsageError(f"config.model.name={name!r} is not the name of a generator")
-        return load_config(f"base_generation:{name}")
+        return _base(name)
+
+    def check(self, config: ConfigDict, source: str | Path = "config") -> None:
+        wanted, present = flatten(self.schema(config)).keys(), flatten(config).keys()
+        if present != wanted:
+            from dfm_flax.generation.generator import GENERATORS
+
+            for made_for in GENERATORS.names():
+                if present == flatten(_base(made_for)).keys():
+                    name = config.model.name
+                    raise UsageError(
+                        f"{source}: model.name={name!r}: a config of {made_for!r} lacks the "
+                        "settings of others; name the generator with the config, as in "
+                        f"--config digits:{name}"
+                    )
+        super().check(config, source)
 
     def check_sense(self, config: ConfigDict) -> None:
         from dfm_flax.data.feed_choice import check_feed
@@ -92,12 +107,13 @@ class GenerationTask(Task):
         prior: str = "gaussian",
         seed: int = 0,
         size: tuple[int, int] | None = None,
+        label: int | None = None,
     ) -> Any:
         from dfm_flax.generation.prior import find_prior
         from dfm_flax.generation.sampling import load_generator
 
         find_prior(prior)  # before anything is read
-        return load_generator(workdir).sample(num, prior=prior, seed=seed, size=size)
+        return load_generator(workdir).sample(num, prior=prior, seed=seed, size=size, label=label)
 
     def interpolate(
         self,
@@ -111,3 +127,8 @@ class GenerationTask(Task):
         from dfm_flax.generation.sampling import load_generator
 
         return load_generator(workdir).interpolate(first, second, num, size=size)
+
+
+def _base(generator: str) -> ConfigDict:
+    """Every setting of a generator's configs."""
+    return load_config(f"base_generation:{generator}")

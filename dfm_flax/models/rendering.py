@@ -28,7 +28,8 @@ def render(
     Args:
       model: maps positions [N, 2] in the unit square to colors [N, C] in [-1, 1].
       params: its parameters.
-      height, width: in pixels. Memory beyond the image itself is bounded by one tile.
+      height: in pixels. Memory beyond the image itself is bounded by one tile.
+      width: in pixels.
       region: (left, top, width, height) of the part to draw, in pixels; None for all.
 
     Raises:

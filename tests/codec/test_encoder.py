@@ -62,6 +62,16 @@ def test_too_small_images_are_named(tmp_path, photos):
     assert not (tmp_path / "a.dfm").exists()
 
 
+@pytest.mark.parametrize("unit", ["bpp", "percent"])
+def test_headers_tell_of_a_rate_before_a_photo_is_read(tmp_path, photos, unit, monkeypatch):
+    monkeypatch.setattr("dfm_flax.codec.encoder.read_image", None)
+    told, sources = [], sorted(map(str, photos.iterdir()))
+    outs = [tmp_path / f"{i}.dfm" for i in range(3)]
+    assert encode(sources, outs, Goal(**{unit: 1e-3}), 10, failed=told.append) == []
+    assert [str(error).partition(":")[0] for error in told] == ["image a", "image b", "image g"]
+    assert all("no machine makes a file of" in str(error) for error in told)
+
+
 @given(
     st.sampled_from(["bpp", "percent"]),
     st.floats(1e-6, 1e6),

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-import zipfile
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def test_a_line_for_each_config(capsys):
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_has_its_configs(tmp_path):
+def test_a_wheel_of_the_sdist_has_configs_and_what_ships(tmp_path):
     """Built from a copy, as a build leaves files in its folder, and run from another folder."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -41,11 +41,16 @@ def test_an_installed_wheel_has_its_configs(tmp_path):
     for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
-    build = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--quiet", "-w", str(tmp_path)], check=True, timeout=300)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(installed)
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--quiet", "--target", installed, sdist], check=True, timeout=300)
+    with tarfile.open(sdist) as archive:  # a wheel has the kernels where there is a compiler
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kernels = (ROOT / "dfm_flax" / "fourier" / "kernels").iterdir()
+    assert {file.relative_to(ROOT).as_posix() for file in kernels} <= names
+    assert (installed / "bin" / "dfm").is_file()
 
     def dfm(*arguments):
         process = subprocess.run(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import PIL.Image
 import pytest
 
 from dfm_flax.cli import _parser, main
+from dfm_flax.codec import encoder
 from dfm_flax.codec.container import write
 from dfm_flax.codec.rounding import Rounding
 from dfm_flax.config import load_config
 from dfm_flax.data.images import Image
+from dfm_flax.training.loop import Interrupted
 
 
 def parsers(parser=None, name=""):
@@ -49,6 +52,7 @@ CASES = {
     "reconstruct": (["--workdir=run"], ("out", "out/a_seed0_8x8.png")),
     "report": (["a.png", "--dfm=coded"], ("r.html", "r.html")),
     "sample": (["--workdir=none", "--num=4"], ("s", "s/00002.png")),
+    "view": (["in.dfm"], ("v.html", "v.html")),
 }
 WRITERS = with_option("--out")
 
@@ -362,6 +366,29 @@ def test_an_interrupted_command_goes_on_over_its_own_files_only(place, untrained
     assert main(command) == 2
     assert "out/a.dfm exists" in capsys.readouterr().err
     assert Path("out/a.dfm").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "said", "there"),
+    [("a", "nothing kept", []), ("b", "1 file(s) are written", ["a.dfm"])],
+)
+def test_what_was_written_before_ctrl_c_is_said(
+    place, untrained, monkeypatch, capsys, interrupted, said, there
+):
+    """Images of other channels are another batch, which is trained after the first."""
+    save("ph/a.png", 48, 64, 3)
+    save("ph/b.png", 48, 64)
+    untrained_machines = encoder._train
+
+    def train(jobs, *rest):
+        if jobs[0].image.name == interrupted:
+            raise Interrupted(signal.SIGINT, 3)
+        return untrained_machines(jobs, *rest)
+
+    monkeypatch.setattr(encoder, "_train", train)
+    assert main(["compress", "ph", "-o", "out/", "--bpp=1.5"]) == 130
+    assert f"dfm: stopped, and {said}" in capsys.readouterr().err
+    assert [path.name for path in Path("out").glob("*")] == there
 
 
 def test_many_large_images_are_not_kept(place, untrained, monkeypatch, capsys):

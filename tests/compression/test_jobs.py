@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -118,6 +119,28 @@ def test_gray_and_color_do_not_mix(tmp_path, photo):
     gray = save(tmp_path / "gray.png", np.zeros((3, 3), np.uint8))
     with pytest.raises(UsageError, match=r"gray and color .*\(gray: gray\)"):
         open_images(Run(tmp_path / "run"), settings(photo, gray))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": (9, 9)}, r"photo is smaller than the crop: its width of 7 .*resize=9"),
+        ({"resize": 8, "crop": (10, 9)}, r"its width of 8 pixels is under 9"),
+        ({"resize": 10**5}, r"more than 89,478,485"),
+        ({"images": ("gray.png",)}, r"gray and color"),
+        ({"free": 4 * 9 * 7 * 3 - 1}, r"the run's 1 image\(s\) takes 756 bytes"),
+    ],
+)
+def test_headers_tell_before_an_image_is_read(tmp_path, photo, monkeypatch, changes, message):
+    monkeypatch.setattr("dfm_flax.compression.jobs.read_image", None)
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "gray.png", np.zeros((9, 7), np.uint8))
+    if "free" in changes:
+        free = SimpleNamespace(available=changes.pop("free"))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    config = settings(photo, *changes.pop("images", ()), **changes)
+    with pytest.raises(UsageError, match=message):
+        open_images(Run(tmp_path / "run"), config)
 
 
 def test_nothing_is_written_before_the_start(tmp_path, photo):

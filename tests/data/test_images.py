@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfm_flax.data import images
-from dfm_flax.data.images import TRANSPARENCY, Image, image_size, prepare, write_image
+from dfm_flax.data.images import TRANSPARENCY, Image, image_size, prepared_size, write_image
 from dfm_flax.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -62,6 +62,14 @@ def read_image(source):
     assert (header.height, header.width, header.channels) == image.pixels.shape
     assert header.levels == image.levels
     return image
+
+
+def prepare(image, *arguments, **named):
+    """An image brought to size, which is the size that is told beforehand."""
+    prepared = images.prepare(image, *arguments, **named)
+    size = prepared_size(image.name, image.pixels.shape[:2], *arguments, **named)
+    assert prepared.pixels.shape[:2] == size
+    return prepared
 
 
 def check(image, expected, levels=255, had_alpha=False, notes=()):

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dfm_flax.data.image_sets import load_image_set
@@ -13,6 +14,8 @@ from dfm_flax.errors import UsageError
 from dfm_flax.evaluation import classifier_features as classifier
 from dfm_flax.evaluation.classifier_features import classifier_features
 from dfm_flax.metrics.generation import frechet_distance
+from dfm_flax.training.state import TrainState
+from dfm_flax.training.step import DEVICES
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,18 @@ def stored(digits, recipe, tmp_path, monkeypatch):
     classifier_features(*digits, tmp_path)
     (file,) = tmp_path.iterdir()
     return file
+
+
+def test_weights_and_features_are_those_of_float32_on_every_device(digits, recipe, precisions):
+    train, _ = digits
+    model, optimizer = classifier._model(train.num_classes), optax.adam(1e-3)
+    params = jax.jit(model.init)(jax.random.PRNGKey(0), train.images[:1])["params"]
+    looked = precisions(lambda x: classifier._apply(model, params, x), train.images[:3])
+    state = TrainState.create(jax.random.PRNGKey(1), params, optimizer)
+    feed = classifier._LabeledFeed(jnp.asarray(train.images[:9]), jnp.asarray(train.labels[:9]))
+    step = classifier._make_step(model, optimizer)
+    trained = precisions(lambda _: step(state, feed), np.zeros(1), axis_env=[(DEVICES, 1)])
+    assert looked == trained == {"HIGHEST"}
 
 
 def test_other_data_or_recipe_is_another_file(digits, recipe, stored, tmp_path):

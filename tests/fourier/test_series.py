@@ -225,6 +225,8 @@ def test_all_derivatives_can_be_had(series):
         np.testing.assert_allclose(jax.hessian(of)(x), expected, rtol=1e-4, atol=0.01)
     with pytest.raises(TypeError, match=r"trace under .*by_xla\(all_derivatives=True\)"):
         jax.jvp(of, (x,), (x,))
+    with pytest.raises(TypeError, match=r"forward-mode autodiff \(jvp\) to a custom_vjp"):
+        jax.linearize(of, x)[1](x)
     if not native.why_not():
         with pytest.raises(TypeError, match=r"trace under .*by_xla\(all_derivatives=True\)"):
             jax.hessian(of)(x)

@@ -3,7 +3,7 @@ import numpy as np
 
 from dfm_flax.generation.drawing import draw
 from dfm_flax.generation.generator import Generator, ImageShape, initial_params
-from dfm_flax.generation.inversion import invert
+from dfm_flax.generation.inversion import _invert, invert
 from dfm_flax.models.decoders import PixelDecoder
 
 MODEL = Generator(PixelDecoder(4, 4, 1, (16,)))
@@ -27,3 +27,8 @@ def test_a_penalty_keeps_latents_small():
     free = invert(MODEL, PARAMS, IMAGES[:6], LATENTS, penalty=0.0)
     held = invert(MODEL, PARAMS, IMAGES[:6], LATENTS, penalty=10.0)
     assert np.square(held).sum() < 0.1 * np.square(free).sum()
+
+
+def test_latents_are_those_of_float32_on_every_device(precisions):
+    found = precisions(lambda z: _invert(MODEL, PARAMS, IMAGES[:2], z, 0.1, 0.1), LATENTS[:2])
+    assert found == {"HIGHEST"}

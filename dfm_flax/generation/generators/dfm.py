@@ -35,12 +35,12 @@ class DeepFourierMachine(Generator):
         # "centered": machines start around one as FourierMachine draws it by the machine's
         # variances, and model.variance says how far around, in units of its deviations.
         config.model.init = "centered"
-        config.model.variance = 0.1
+        config.model.variance = 0.1  # see model.init
         config.model.machine = ConfigDict()
-        # Of three values the first is the first layer's, the last the last layer's, and the
-        # second that of all layers between them.
         config.model.machine.depth = 3  # layers
         config.model.machine.width = 16  # features between the layers
+        # Of three values the first is the first layer's, the last the last layer's, and the
+        # second that of all layers between them.
         config.model.machine.basis = ("additive", "additive", "additive")  # or full
         config.model.machine.max_frequencies = (8, 1, 1)  # F: frequencies are 0 to F
         config.model.machine.variances = (0.35, 0.06, 0.05)  # of the coefficients; "centered" only

@@ -1,0 +1,1 @@
+"""Machines and generators as HTML pages that draw them in a browser."""

@@ -1,0 +1,210 @@
+"""What a page shows: the pictures of a file or a run, or a generator, as plain data.
+
+A page gets the coefficients of its machines, or the perceptron that gives them, and draws them
+itself; see `machine.js` and `generator.js`.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dfm_flax.codec import container
+from dfm_flax.compression.jobs import make_jobs, stored_images
+from dfm_flax.compression.reconstruct import newest_machines
+from dfm_flax.data.images import Image, read_image, to_pillow
+from dfm_flax.errors import UsageError
+from dfm_flax.fourier import BASES, FourierMachine, initial_deviations
+from dfm_flax.generation.pretrained import SUFFIX, load_pretrained
+from dfm_flax.generation.sampler import Sampler
+from dfm_flax.generation.sampling import load_generator
+from dfm_flax.models.decoders import Decoder
+from dfm_flax.runs import Run
+from dfm_flax.typing import AnyArray
+
+_PRIOR = "gaussian"  # of new samples, and of the directions along which latents move
+_MOST_DIRECTIONS = 12
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a page shows.
+
+    Attributes:
+      title: in a few words.
+      facts: sizes and counts, in words.
+      size: (height, width) of the pictures in their own pixels.
+      machine: the structure of the machines.
+      pictures: name, coefficients and original of each; a generator has none.
+      generator: its perceptron and its latents, if it is one.
+    """
+
+    title: str
+    facts: list[str]
+    size: tuple[int, int]
+    machine: FourierMachine
+    pictures: list[dict[str, Any]]
+    generator: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page's scripts."""
+        return {
+            "title": self.title,
+            "facts": self.facts,
+            "size": self.size,
+            "machine": _structure(self.machine),
+            "pictures": self.pictures,
+            "generator": self.generator,
+        }
+
+
+def contents_of(source: str | Path, original: str | Path | None = None) -> Contents:
+    """What the page of a `.dfm` file, a run, or a generator in a file shows.
+
+    Args:
+      source: a `.dfm` file, the folder of a run, NAME.npz, or the name of a generator that ships.
+      original: the image that a `.dfm` file was made from, to stand beside it.
+
+    Raises:
+      UsageError: it cannot be read or shown.
+    """
+    path = Path(source)
+    if path.suffix == container.SUFFIX:
+        return _of_file(path, original)
+    if original is not None:
+        raise UsageError(f"--original {original}: only a {container.SUFFIX} file has one")
+    if path.suffix == SUFFIX or not path.exists():
+        return _of_generator(path.stem, load_pretrained(source))
+    run = Run(path)
+    if run.config().task == "compression":
+        return _of_run(run)
+    return _of_generator(run.folder.name, load_generator(path))
+
+
+def _of_file(file: Path, original: str | Path | None) -> Contents:
+    image = container.read(file)
+    beside = None
+    if original is not None:
+        photo = read_image(original)
+        height, width = photo.pixels.shape[:2]
+        if height * image.width != width * image.height:
+            raise UsageError(
+                f"--original {original}: {width}x{height} pixels are of another shape than the "
+                f"{image.width}x{image.height} of {file}"
+            )
+        beside = _png(photo)
+    num_bytes = file.stat().st_size
+    return Contents(
+        file.name,
+        [
+            f"{image.width}x{image.height} pixels",
+            f"{num_bytes:,} bytes",
+            f"{8 * num_bytes / (image.width * image.height):.3f} bits per pixel",
+        ],
+        (image.height, image.width),
+        image.machine,
+        [_picture(file.name, image.machine, image.params, beside)],
+    )
+
+
+def _of_run(run: Run) -> Contents:
+    config = run.config()
+    jobs = make_jobs(stored_images(run), config.seed, config.num_seeds)
+    shapes = {job.image.pixels.shape for job in jobs}
+    if len(shapes) > 1:
+        raise UsageError(f"{run.folder}: images of several sizes do not fit one page")
+    machine, params = newest_machines(run, jobs)
+    height, width, _ = shapes.pop()
+    return Contents(
+        run.folder.name,
+        [f"{width}x{height} pixels", f"{len(jobs)} machines"],
+        (height, width),
+        machine,
+        [
+            _picture(job.name, machine, own, _png(job.image))
+            for job, own in zip(jobs, params, strict=True)
+        ],
+    )
+
+
+def _of_generator(name: str, sampler: Sampler) -> Contents:
+    decoder = sampler.model.decoder
+    if not isinstance(decoder, Decoder):
+        raise UsageError(f"{name}: its generator draws pixels, not machines, at one size only")
+    prior = sampler.prior(_PRIOR).arrays()
+    mean, factor = prior["means"][0], prior["factors"][0]
+    variances, directions = np.linalg.eigh(factor @ factor.T)
+    most = min(_MOST_DIRECTIONS, len(mean))
+    machine = decoder.machine
+    height, width = sampler.shape.height, sampler.shape.width
+    generator = {
+        "activation": decoder.activation,
+        "layers": _perceptron(decoder, sampler.params["decoder"]["mlp"]),
+        "mean": _base64(mean),
+        "factor": _base64(factor),
+        "directions": _base64(directions.T[::-1][:most]),
+        "deviations": np.sqrt(np.maximum(variances[::-1][:most], 0)).tolist(),
+    }
+    facts = [f"{width}x{height} pixels", f"{len(mean)} latents"]
+    return Contents(name, facts, (height, width), machine, [], generator)
+
+
+def _perceptron(decoder: Decoder, params: Any) -> list[dict[str, str]]:
+    """Kernels and biases of its layers; the outputs of the last are coefficients."""
+    layers = [params[f"layer_{i}"] for i in range(len(decoder.hidden) + 1)]
+    unit: Any = 1.0
+    if decoder.initialization == "centered":
+        unit = initial_deviations(decoder.machine)
+    units = [1.0] * len(decoder.hidden) + [unit]
+    return [
+        {
+            "kernel": _base64(np.asarray(layer["kernel"]) * scale),
+            "bias": _base64(np.asarray(layer["bias"]) * scale),
+        }
+        for layer, scale in zip(layers, units, strict=True)
+    ]
+
+
+def _structure(machine: FourierMachine) -> dict[str, Any]:
+    """What the shader is made of.
+
+    Raises:
+      UsageError: a layer has a basis that no shader knows.
+    """
+    names = {BASES.get(name): name for name in BASES.names()}
+    unknown = [basis for basis in machine.bases if type(basis) not in names]
+    if unknown:
+        raise UsageError(
+            f"a page cannot draw machines with {unknown[0]}, only {list(BASES.names())}"
+        )
+    return {
+        "extent": machine.extent,
+        "residual": machine.residual,
+        "widths": machine.widths,
+        "bases": [names[type(basis)] for basis in machine.bases],
+        "frequencies": [basis.max_frequency for basis in machine.bases],
+    }
+
+
+def _picture(
+    name: str, machine: FourierMachine, params: Any, original: str | None
+) -> dict[str, Any]:
+    layers = [params[f"layer_{i}"]["coefficients"] for i in range(machine.depth)]
+    vector = np.concatenate([np.ravel(layer) for layer in layers])
+    return {"name": name, "coefficients": _base64(vector), "original": original}
+
+
+def _base64(array: Float[AnyArray, "..."]) -> str:
+    """float32, little-endian, row by row."""
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
+
+
+def _png(image: Image) -> str:
+    """As an address that holds the picture itself, with 8 bits a sample."""
+    file = io.BytesIO()
+    to_pillow(np.rint(image.pixels * 255).astype(np.uint8)).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
