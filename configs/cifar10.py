@@ -27,7 +27,8 @@ def get_config(reading: str = "deviation") -> ConfigDict:
     config.data.name = "cifar10"
 
     config.model.encoder_hidden = (128, 128)
-    config.model.hidden = (128, 128)
+    config.model.hidden = (128, 128) if literal else (64,)
+    config.model.activation = "relu" if literal else "silu"
     config.model.init = "gaussian"
     config.model.variance = 3e-2 if literal else 3e-2**2
     machine = config.model.machine

@@ -71,28 +71,45 @@ def dfm():
     return run
 
 
-@pytest.fixture
-def precisions():
-    """precisions(function, *arguments): of all matrix products and convolutions in it.
+def equations_of(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)  # of a closed one
+                if hasattr(inner, "eqns"):
+                    yield from equations_of(inner)
 
-    They are traced where the default of JAX is the lowest, and by XLA alone.
-    """
+
+@pytest.fixture
+def equations():
+    """equations(function, *arguments): all that it consists of, by XLA, also in inner functions."""
     import jax
 
     from dfm_flax.fourier import by_xla
 
-    def of(jaxpr):
-        found = set()
-        for equation in jaxpr.eqns:
-            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-                found.add(str((equation.params["precision"] or ["DEFAULT"])[0]))
-            for inner in jax.core.jaxprs_in_params(equation.params):
-                found |= of(inner)
-        return found
+    def traced(function, *arguments, **named):
+        with by_xla():
+            return list(equations_of(jax.make_jaxpr(function, **named)(*arguments).jaxpr))
+
+    return traced
+
+
+@pytest.fixture
+def precisions(equations):
+    """precisions(function, *arguments): of all matrix products and convolutions in it.
+
+    They are traced where the default of JAX is the lowest.
+    """
+    import jax
 
     def traced(function, *arguments, **named):
-        with jax.default_matmul_precision("default"), by_xla():
-            return of(jax.make_jaxpr(function, **named)(*arguments).jaxpr)
+        with jax.default_matmul_precision("default"):
+            return {
+                str((equation.params["precision"] or ["DEFAULT"])[0])
+                for equation in equations(function, *arguments, **named)
+                if equation.primitive.name in ("dot_general", "conv_general_dilated")
+            }
 
     return traced
 

@@ -5,8 +5,10 @@ Both have the same batches, bit for bit.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.struct
@@ -22,7 +24,7 @@ from dfm_flax.generation.generator import ImageBatch
 from dfm_flax.training.step import local_places, place_rows, replicate
 from dfm_flax.typing import AnyArray, Count
 
-_BYTES_AT_ONCE = 2**26  # of images that a process gives to its devices, at most
+_BYTES_AT_ONCE = 2**25  # of a piece of images, of which a process has three at most
 
 
 @flax.struct.dataclass
@@ -140,28 +142,45 @@ class ImageStream:
                 share,
             )
         )
-        with batches(rows, start, self.workers) as read:
-            yield _Feeding(common, empty, steps, read, start)
+        with batches(rows, start, self.workers) as read, _one_thread() as thread:
+            steps_of = partial(self._steps_from, most=steps)
+            yield _Feeding(common, empty, steps_of, read, start, thread)
+
+    def _steps_from(self, step: int, most: int) -> int:
+        """How many steps the piece that begins with `step` has: it ends where the run is logged."""
+        return min(most, self.log_every - step % self.log_every, self.num_steps - step)
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="dfm-feed")
 
 
 class _Feeding:
-    """See `training.feeding.Feeding`."""
+    """See `training.feeding.Feeding`. A thread brings the next piece while the devices work."""
 
     def __init__(
         self,
         common: StreamFeed,
         empty: UInt8[np.ndarray, "devices rows height width channels"],
-        steps: int,
+        steps_of: Callable[[int], int],
         read: Iterator[UInt8[np.ndarray, "_rows height width channels"]],
         start: int,
+        thread: ThreadPoolExecutor,
     ):
-        self._common, self._empty, self._steps = common, empty, steps
-        self._read, self._step = read, start
+        self._common, self._empty, self._steps_of = common, empty, steps_of
+        self._read, self._step, self._thread = read, start, thread
         self.example = self._on_devices(empty)
+        self._piece = thread.submit(self._next_piece)
 
     def next(self, most: int) -> tuple[StreamFeed, int]:
         """See `training.feeding.Feeding`."""
-        num, share = min(most, self._steps), self._common.share
+        feed, num = self._piece.result()
+        assert num <= most, "pieces end where the run is logged"
+        self._piece = self._thread.submit(self._next_piece)
+        return feed, num
+
+    def _next_piece(self) -> tuple[StreamFeed, int]:
+        num, share = self._steps_of(self._step), self._common.share
         images = np.empty_like(self._empty)
         for i in range(num):
             batch = next(self._read)

@@ -49,13 +49,13 @@ def test_workers_give_the_same_and_end_with_the_context():
     """Processes of their own, which no signal of a terminal ends."""
     rows = ShuffledRows(SOURCE, ORDER, BATCH, 1, (0,))
     with batches(rows, 3, 2) as read:
-        given = [next(read).reshape(-1)]
+        given = [next(read).reshape(-1) for _ in range(2)]  # one of each: both have started
         workers = multiprocessing.active_children()
         assert len(workers) == 2
         for worker in workers:
             os.kill(worker.pid, signal.SIGINT)
             os.kill(worker.pid, signal.SIGTERM)
-        given += [next(read).reshape(-1) for _ in range(12)]
+        given += [next(read).reshape(-1) for _ in range(11)]
         for worker in workers:
             worker.kill()
         with pytest.raises(ReaderLost, match=r"a process that reads images died .*go.* on"):
