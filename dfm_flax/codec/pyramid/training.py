@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
+from jaxtyping import Float, Float32, Int32, PRNGKeyArray, UInt32
 
 from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
@@ -99,10 +99,14 @@ class Batch:
 
 @flax.struct.dataclass
 class ImageFeed:
-    """The whole image at every step, with other noise on each device."""
+    """The whole image at every step, with other noise on each device.
 
-    colors: Float[AnyArray, "channels height width"]
-    matrices: Matrices
+    Attributes:
+      colors, matrices: see `Batch`; copied to several devices they have an axis of these first.
+    """
+
+    colors: Float[AnyArray, "*devices channels height width"]
+    matrices: tuple[tuple[Float32[AnyArray, "..."], Float32[AnyArray, "..."]], ...]
 
     def draw(
         self, rng: PRNGKeyArray, step: Count
