@@ -6,6 +6,7 @@ import pytest
 from dfm_flax.codec.container import file_size, from_bytes, to_bytes
 from dfm_flax.codec.pyramid import encoder
 from dfm_flax.codec.pyramid.encoder import MIN_BYTES, reaching, within
+from dfm_flax.codec.pyramid.rounding import Rounding
 from dfm_flax.codec.pyramid.training import Trained
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -30,7 +31,7 @@ def test_files_within_a_size(shape, num_bytes, photo, tmp_path):
         assert to_bytes(within(image, num_bytes, 30, tmp_path / "b", seed=1)) != data
 
 
-class Rounding:
+class Untrained(Rounding):
     """Stands for the roundings of a trained machine: each lambda has its image."""
 
     def __init__(self, trade_off, coded):
@@ -61,7 +62,7 @@ def trainings(pyramid_image, monkeypatch):
         done.append(trade_off)
         done.steps.append(num_steps)
         spread = 1.0 if done.alike else math.sqrt(done[0] / trade_off)
-        return Rounding(trade_off, pyramid_image(spread=spread))
+        return Untrained(trade_off, pyramid_image(spread=spread))
 
     monkeypatch.setattr(encoder._Training, "_train", train)
     return done
