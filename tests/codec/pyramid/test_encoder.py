@@ -83,13 +83,6 @@ def test_lambda_is_corrected_until_the_size_is_used(
         assert (trainings[1] > trainings[0]) == (share < 1)
 
 
-def test_no_correction_is_wild(trainings, photo, tmp_path):
-    trainings.alike = True
-    within(photo(11, 18), 200.0, 10, tmp_path)
-    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
-    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
-
-
 def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyramid_image):
     trainings.alike = True
     num_bytes = file_size(pyramid_image()) - 40
@@ -98,9 +91,12 @@ def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyra
 
 
 def test_a_file_that_is_too_small_is_told(trainings, photo, tmp_path):
+    """After corrections none of which is wild."""
     trainings.alike = True
     with pytest.raises(UsageError, match="image photo: no file is that small"):
         within(photo(11, 18), MIN_BYTES, 10, tmp_path)
+    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
+    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
 
 
 def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyramid_image):
