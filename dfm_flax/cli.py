@@ -96,6 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         exit_on_signals()
+        if not os.environ.get(_TRACEBACK):
+            # What Python ignores changes nothing, as when a checkpoint that was replaced while it
+            # was read is read once more; a traceback of it would alarm.
+            sys.unraisablehook = lambda ignored: None
     os.environ["MPLBACKEND"] = "agg"  # pictures are written, whatever a notebook shows them by
     with outputs() as (out, err):
         try:
@@ -218,12 +222,14 @@ def _configure_logging() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             from tqdm import tqdm
 
-            record.exc_info = None  # an error that matters is raised as well
+            record.exc_info = record.exc_text = None  # an error that matters is raised as well
             text = self.format(record)
             ours = record.name.startswith("dfm_flax")
             tqdm.write(printable(text) if ours else text, file=sys.stderr)
 
     def wanted(record: logging.LogRecord) -> bool:
+        if record.name in ("asyncio", "concurrent.futures"):  # of work that nobody waits for
+            return False
         # Orbax and clu both log through absl; Orbax tells each of its steps.
         ours = record.name.startswith("dfm_flax") or "metric_writers" in record.pathname
         return ours or record.levelno >= logging.ERROR

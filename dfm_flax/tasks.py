@@ -105,8 +105,9 @@ class Task(abc.ABC):
         prior: str = "gaussian",
         seed: int = 0,
         size: tuple[int, int] | None = None,
+        label: int | None = None,
     ) -> Any:
-        """New images [num, H, W, C] in [0, 1]."""
+        """New images [num, H, W, C] in [0, 1], of the class `label` where it is given."""
         self._refuse(workdir, "samples")
 
     def interpolate(

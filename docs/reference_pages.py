@@ -127,7 +127,8 @@ def settings_table(source: str, function: str, known: dict[str, Any]) -> list[st
         if line.startswith("#"):
             before.append(notes[number])
         elif found and found[1] in known:
-            meaning = " ".join([*before, *([notes[number]] if number in notes else [])])
+            said = [notes[number]] if number in notes else []
+            meaning = ". ".join([*said, *([" ".join(before)] if before else [])])
             default = repr(known[found[1]])
             rows.append(f"| `{found[1]}` | `{default}` | {_markdown(meaning)} |")
             before = []

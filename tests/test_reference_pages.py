@@ -51,7 +51,7 @@ def get_config():
 """
     known = {"a": (1, 2), "section.b": "#", "c": 1}
     assert pages.settings_table(source, "get_config", known)[2:] == [
-        "| `a` | `(1, 2)` | Of two values, the first. numbers |",
+        "| `a` | `(1, 2)` | numbers. Of two values, the first. |",
         "| `section.b` | `'#'` |  |",
         "| `c` | `1` |  |",
     ]

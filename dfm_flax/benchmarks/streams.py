@@ -231,7 +231,7 @@ def main() -> None:
         make_set(options.folder, options.images)
     source = open_image_source(_NAME, "train", str(options.folder / "array_record"))
     arguments = options.batch_size, options.workers
-    measured = {"epoch": epoch(source, *arguments)}
+    measured: dict[str, Any] = {"epoch": epoch(source, *arguments)}
     measured["turns"] = take_turns(
         source, options.folder, *arguments, options.rounds, options.seconds
     )

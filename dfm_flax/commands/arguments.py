@@ -114,6 +114,13 @@ def count(text: str) -> int:
     return value
 
 
+def label(text: str) -> int:
+    value = whole(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no class: they are counted from 0")
+    return value
+
+
 def seed(text: str) -> int:
     value = whole(text)
     try:

@@ -6,6 +6,7 @@ package. A machine is a function of the position, so any --size can be asked for
 
 --prior says what the latents are drawn from, see below. Each is fitted to the latents of the
 training images once, and kept with the run; a file has those that it was written with.
+--class draws images of one class of the data set, counted from 0.
 
 --out: a picture such as samples.png holds all images as a grid; NAME.npz the array `images`,
 uint8 [N, H, W, C]; a name without suffix, or with / at its end, is a folder of single PNGs.
@@ -17,6 +18,7 @@ from dfm_flax.commands.arguments import (
     add_out,
     count,
     described,
+    label,
     outputs,
     path,
     seed,
@@ -33,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
     parser.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help="in pixels; N for NxN")
     parser.add_argument("--prior", default="gaussian", metavar="NAME", help="default: gaussian")
+    parser.add_argument(
+        "--class", type=label, metavar="K", dest="label", help="of the images; default: all"
+    )
     parser.epilog = (
         f"priors:\n{described('dfm_flax.generation.priors')}\n"
         "  or an import path my_module:Name, of a subclass of dfm_flax.generation.prior.Prior"
@@ -46,7 +51,12 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.tasks import task_of
 
     outs = claim_images(outputs(options, filter(None, [options.pretrained])), options.num)
-    how = {"prior": options.prior, "seed": options.seed, "size": options.size}
+    how = {
+        "prior": options.prior,
+        "seed": options.seed,
+        "size": options.size,
+        "label": options.label,
+    }
     if options.pretrained:
         from dfm_flax.generation.pretrained import load_pretrained
 

@@ -1,6 +1,5 @@
 """Whether the images of a run stay on the devices or are streamed to them, and why."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 import psutil
 from jaxtyping import Int
+from ml_collections import ConfigDict
 
 from dfm_flax.data.image_sets import load_image_set, num_bytes, open_image_source
 from dfm_flax.data.image_source import ImageSet, evenly_spread
@@ -34,14 +34,14 @@ class FeedChoice:
     reason: str
 
 
-def check_feed(data: Mapping[str, Any]) -> None:
+def check_feed(data: ConfigDict) -> None:
     """Raises UsageError for a section `data` of a config with a way to feed that there is not."""
     if data["feed"] not in FEEDS:
         raise UsageError(f"config: data.feed={data['feed']!r} is not one of {', '.join(FEEDS)}")
     num_workers(data["workers"])
 
 
-def choose_feed(data: Mapping[str, Any], split: str | None = None) -> FeedChoice:
+def choose_feed(data: ConfigDict, split: str | None = None) -> FeedChoice:
     """The way to feed images that a section `data` of a config means.
 
     Its feed "auto" streams a set whose images take more than `budget`. One whose size is not
@@ -76,13 +76,13 @@ def budget() -> tuple[int, str]:
     return free // 4 // copies, f"a quarter of the free memory over {copies} copies"
 
 
-def place(data: Mapping[str, Any], split: str | None = None) -> dict[str, Any]:
+def place(data: ConfigDict, split: str | None = None) -> dict[str, Any]:
     """The arguments of `load_image_set` in a section `data` of a config."""
     named = {key: data[key] for key in ("name", "split", "data_dir", "size")}
     return named if split is None else named | {"split": split}
 
 
-def load_looked_at(data: Mapping[str, Any], split: str) -> ImageSet:
+def load_looked_at(data: ConfigDict, split: str) -> ImageSet:
     """The images of a split to look at: all, or of one that would be streamed a part.
 
     Raises:

@@ -223,7 +223,6 @@ def _write_all(jobs: dict[str, _Job], part: Path, workers: int, name: str) -> di
             for future in concurrent.futures.as_completed(running):
                 file = running[future]
                 done[file] = future.result()
-                _write_json(part / f"{file}.json", asdict(done[file]))
                 bar.update(len(jobs[file].paths))
         except concurrent.futures.process.BrokenProcessPool as error:
             raise DfmError(
@@ -246,7 +245,7 @@ def _written(part: Path, file: str) -> _Shard | None:
 
 
 def write_shard(job: _Job) -> _Shard:
-    """Writes a shard; images that cannot be read are not in it."""
+    """Writes a shard, and then what is in it; images that cannot be read are not."""
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.proto import tf_example_pb2
 
@@ -273,9 +272,11 @@ def write_shard(job: _Job) -> _Shard:
     writer.close()
     num_bytes, sha256 = size_and_digest(Path(job.file))
     listed = sorted([int(height), int(width)] for height, width in shapes)
-    return _Shard(
+    shard = _Shard(
         job.inputs, records, num_bytes, sha256, content, damaged, listed, channels, sorted(formats)
     )
+    _write_json(Path(f"{job.file}.json"), asdict(shard))
+    return shard
 
 
 def _encoded(path: Path, size: int) -> tuple[bytes, Image, str]:

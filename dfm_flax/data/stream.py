@@ -87,9 +87,9 @@ def batches(rows: ShuffledRows, start: int, workers: int) -> Iterator[Iterator[R
     # Threads wait for the disk, mostly: decoding holds on to Python's lock.
     threads = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_BATCHES_AHEAD)
     read = grain.MapDataset.source(rows)[start:].to_iter_dataset(threads)
-    start = functools.partial(_start_worker, PIL.Image.MAX_IMAGE_PIXELS)
+    init = functools.partial(_start_worker, PIL.Image.MAX_IMAGE_PIXELS)
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_BATCHES_AHEAD)
-    iterator = iter(read.mp_prefetch(options, worker_init_fn=start))
+    iterator = iter(read.mp_prefetch(options, worker_init_fn=init))
     told = _told(iterator)
     try:
         yield told

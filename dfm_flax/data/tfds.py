@@ -126,9 +126,9 @@ def download(builder: Any, file_format: str | None = None) -> None:
     Raises:
       UsageError: there is no internet, or TFDS cannot download it.
     """
-    name, root = full_name(builder), Path(builder.data_dir_root)
+    name, top = full_name(builder), Path(builder.data_dir_root)
     if is_importable(builder):
-        place = "" if root == root("") else f" --data-dir {root}"
+        place = "" if top == root("") else f" --data-dir {top}"
         way_out = f"import it from local files: dfm data import {name} SOURCE{place}"
     else:
         way_out = (
@@ -268,7 +268,8 @@ def open_source(builder: Any, name: str, split: str, size: int = 0) -> RecordSou
     features = builder.info.features
     has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     num_classes = features["label"].num_classes if has_classes else 0
-    written = (read_note(Path(builder.data_dir)) or {}).get(FILES_KEY, {})
+    note = read_note(Path(builder.data_dir)) or {}
+    written = {file: (length, sha256) for file, (length, sha256) in note.get(FILES_KEY, {}).items()}
     shape = _image_shape(builder, size)
     return RecordSource(name, shards, shape, num_classes or 1, size, written)
 

@@ -120,7 +120,8 @@ class ImageStream:
     def feeding(self, start: int) -> Iterator["_Feeding"]:
         """See `training.feeding.Stream`."""
         num_images = len(self.source)
-        order = HostOrder.create(self.order, num_images, self.num_steps * self.batch_size)
+        key = jnp.asarray(self.order)
+        order = HostOrder.create(key, num_images, self.num_steps * self.batch_size)
         places = tuple(local_places().values())
         rows = ShuffledRows(self.source, order, self.batch_size, jax.device_count(), places)
         share = self.batch_size // jax.device_count()

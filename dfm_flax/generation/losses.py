@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import Generator, ImageBatch
-from dfm_flax.training.losses import Metrics, Scalar
+from dfm_flax.training.losses import Metrics, Scalar, squared_error
 from dfm_flax.typing import AnyArray
 
 
@@ -45,7 +45,7 @@ def penalized_loss(
       The loss, and the metrics mse and penalty. The mse is a mean over the channels too, as that
       of all generators: the loss of color images is 3 mse + penalty.
     """
-    height, width, channels = batch.images.shape[1:]
+    height, width = batch.images.shape[1:3]
     _, pixel_rng, jitter_rng = jax.random.split(rng, 3)
     latents = model.latents_of(params, batch)
     decoded = latents + noise * batch.noise
@@ -61,9 +61,9 @@ def penalized_loss(
     else:
         colors = model.run(params, decoded, index, height, width, method="decode")
         error = colors - flatten(batch.images)[:, index]
-    squares = jnp.mean(jnp.sum(error**2, axis=-1))
+    squares, per_channel = squared_error(error)
     weighted = penalty * jnp.mean(jnp.sum(latents**2, axis=-1))
-    return squares + weighted, {"mse": squares / channels, "penalty": weighted}
+    return squares + weighted, {"mse": per_channel, "penalty": weighted}
 
 
 def check_penalty(loss: ConfigDict) -> None:

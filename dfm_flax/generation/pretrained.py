@@ -20,7 +20,7 @@ from dfm_flax import config as configs
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path, local_path
 from dfm_flax.generation.generator import Generator, ImageShape, make_generator
-from dfm_flax.generation.prior import Prior, find_prior
+from dfm_flax.generation.prior import ClassPrior, Prior, find_prior
 from dfm_flax.generation.sampler import Sampler
 from dfm_flax.generation.sampling import TrainedGenerator
 
@@ -45,18 +45,23 @@ class PretrainedGenerator(Sampler):
     shape: ImageShape
     priors: Mapping[str, Prior]
 
-    def prior(self, name: str) -> Prior:
-        """One of the priors in the file.
+    def prior(self, name: str, label: int | None = None) -> Prior:
+        """One of the priors in the file, or, if it is a `ClassPrior`, that of one class.
 
         Raises:
-          UsageError: it is not among them.
+          UsageError: it is not among them, or knows no such class.
         """
         wanted = self.prior_name(name)
         if wanted not in self.priors:
             raise UsageError(
                 f"prior {name!r} is not in this file, which has {', '.join(self.priors)}"
             )
-        return self.priors[wanted]
+        prior = self.priors[wanted]
+        if label is None:
+            return prior
+        if not isinstance(prior, ClassPrior):
+            raise UsageError(f"prior {name!r} of this file knows no classes")
+        return prior.of_class(label)
 
 
 def export(
@@ -117,12 +122,21 @@ def load_pretrained(name: str | Path) -> PretrainedGenerator:
             raise ValueError("it does not match its digest")
         config = configs.from_json(str(arrays.pop("config")))
         shape = ImageShape(*map(int, arrays.pop("shape")))
-        tree = unflatten_dict(arrays, sep="/")
-        priors = {
-            name: find_prior(name).from_arrays(of_prior) for name, of_prior in tree[_PRIOR].items()
-        }
+        params: dict[str, Any] = {}
+        priors: dict[str, dict[str, Any]] = {}
+        for key, array in arrays.items():
+            kind, _, rest = key.partition("/")
+            if kind == _PRIOR:  # whose own names may have a "/" too
+                prior, _, rest = rest.partition("/")
+                priors.setdefault(prior, {})[rest] = array
+            else:
+                params[rest] = array
         return PretrainedGenerator(
-            config, make_generator(config, shape), tree[_PARAMS], shape, priors
+            config,
+            make_generator(config, shape),
+            unflatten_dict(params, sep="/"),
+            shape,
+            {name: find_prior(name).from_arrays(of_prior) for name, of_prior in priors.items()},
         )
     except Exception as error:  # NumPy and zlib answer damaged bytes with nearly any exception
         raise UsageError(f"{file}: cannot be read as a generator: {one_line(error)}") from error

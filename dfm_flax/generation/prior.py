@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Shaped
+from jaxtyping import Float, Float32, Float64, Int, Shaped
 
 from dfm_flax.errors import UsageError, one_line
 from dfm_flax.files import atomic_path
@@ -64,6 +64,28 @@ class Prior(abc.ABC):
 
         Raises:
           KeyError, ValueError: they are not those of a prior.
+        """
+
+
+class ClassPrior(Prior):
+    """A prior that learns the classes of a data set as well, where it has some."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fit(
+        cls,
+        latents: Float[np.ndarray, "latents latent"],
+        seed: int = 0,
+        labels: Int[np.ndarray, "latents"] | None = None,
+    ) -> "ClassPrior":
+        """See `Prior.fit`; `labels` are the classes of the latents, from 0 on."""
+
+    @abc.abstractmethod
+    def of_class(self, label: int) -> Prior:
+        """The prior of a single class.
+
+        Raises:
+          UsageError: there is no such class.
         """
 
 

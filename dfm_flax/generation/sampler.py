@@ -36,23 +36,29 @@ class Sampler(abc.ABC):
     shape: ImageShape
 
     @abc.abstractmethod
-    def prior(self, name: str) -> Prior:
-        """A prior by its name; UsageError if there is none."""
+    def prior(self, name: str, label: int | None = None) -> Prior:
+        """A prior by its name, or that of a class; UsageError if there is none."""
 
     def sample(
-        self, num: int, prior: str = "gaussian", seed: int = 0, size: Size | None = None
+        self,
+        num: int,
+        prior: str = "gaussian",
+        seed: int = 0,
+        size: Size | None = None,
+        label: int | None = None,
     ) -> Images:
         """Draws images of `num` random latents.
 
         Args:
           prior: what latents are drawn from, see `prior`.
+          label: the class of the images, from 0 on; None for all classes.
 
         Raises:
-          UsageError: there is no such prior, or the model cannot draw that size.
+          UsageError: there is no such prior or class, or the model cannot draw that size.
         """
         check_seed(seed)
         self._check_memory(num, size)  # before a prior is fitted
-        latents = np.asarray(self.prior(prior).sample(num, seed), np.float32)
+        latents = np.asarray(self.prior(prior, label).sample(num, seed), np.float32)
         expected = num, self.config.model.latent_size
         if latents.shape != expected:
             raise UsageError(f"prior {prior!r}: samples of shape {latents.shape}, not {expected}")

@@ -2,13 +2,14 @@
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, Int, Int32, UInt8
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
@@ -18,7 +19,14 @@ from dfm_flax.generation.generator import Generator, ImageShape, initial_params,
 from dfm_flax.generation.great_circle import great_circle
 from dfm_flax.generation.inversion import invert
 from dfm_flax.generation.learning_rates import make_table_optimizer
-from dfm_flax.generation.prior import Prior, find_prior, load_prior, safe_name, save_prior
+from dfm_flax.generation.prior import (
+    ClassPrior,
+    Prior,
+    find_prior,
+    load_prior,
+    safe_name,
+    save_prior,
+)
 from dfm_flax.generation.sampler import Images, Sampler, Size
 from dfm_flax.generation.training_images import (
     TrainingImages,
@@ -31,6 +39,8 @@ from dfm_flax.training.checkpoints import restore_parts
 from dfm_flax.training.table import LatentTable
 
 log = logging.getLogger(__name__)
+
+_P = TypeVar("_P", bound=Prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,28 +115,60 @@ class TrainedGenerator(Sampler):
         """The model's images for some of `images`, from the latents that training gave them."""
         return self.decode(self.latents[np.asarray(index)])
 
-    def prior(self, name: str) -> Prior:
+    def prior(self, name: str, label: int | None = None) -> Prior:
         """A prior by its name or import path, fitted to `latents`.
 
         It is fitted once and kept in the run's folder, where that can be written. Of a model
         that is trained for N(0, I), such as a variational autoencoder, 'normal' is N(0, I).
 
+        Args:
+          label: a class of the data set, from 0 on: the prior of its images alone. A
+            `ClassPrior` has those of all classes in one, others are fitted to each.
+
         Raises:
-          UsageError: there is no such prior, or what was kept of it is damaged.
+          UsageError: there is no such prior or class, or what was kept of it is damaged.
         """
         name = self.prior_name(name)
         kind = find_prior(name)
         if not kind.needs_latents:
+            if label is not None:
+                raise UsageError(f"prior {name!r} is the same for all classes; use another")
             return kind.fit(np.empty((0, self.config.model.latent_size), np.float32))
-        file = self.run.folder / "priors" / f"{safe_name(name)}.npz"
-        prior = load_prior(file, name, self.step)
+        if issubclass(kind, ClassPrior):
+            prior = self._kept(name, lambda: kind.fit(self.latents, labels=self._labels))
+            return prior if label is None else prior.of_class(label)
+        if label is None:
+            return self._kept(name, lambda: kind.fit(self.latents))
+        return self._kept(name, lambda: kind.fit(self._latents_of_class(label)), f"_class{label}")
+
+    def _kept(self, name: str, fit: Callable[[], _P], part: str = "") -> _P:
+        """The prior of a name in the run's folder, fitted now unless it is there."""
+        file = self.run.folder / "priors" / f"{safe_name(name)}{part}.npz"
+        prior: Any = load_prior(file, name, self.step)
         if prior is None:
-            prior = kind.fit(self.latents)
+            prior = fit()
             try:
                 save_prior(file, prior, name, self.step)
             except DfmError as error:
                 log.warning("prior %s is not kept, and fitted anew each time: %s", name, error)
-        return prior
+        kept: _P = prior
+        return kept
+
+    def _latents_of_class(self, label: int) -> Float32[np.ndarray, "_of_class latent"]:
+        labels = self._labels
+        if labels is None:
+            raise UsageError(f"class {label}: {self.config.data.name} has no classes")
+        chosen = self.latents[labels == label]
+        if not len(chosen):
+            raise UsageError(
+                f"class {label}: {self.config.data.name} has classes 0 to {labels.max()}"
+            )
+        return chosen
+
+    @property
+    def _labels(self) -> Int32[np.ndarray, "images"] | None:
+        """The classes of `images`, where the data set has some."""
+        return self._data.labels if self._data.num_classes > 1 else None
 
     @functools.cached_property
     def latents(self) -> Float32[np.ndarray, "images latent"]:

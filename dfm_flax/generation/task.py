@@ -107,12 +107,13 @@ class GenerationTask(Task):
         prior: str = "gaussian",
         seed: int = 0,
         size: tuple[int, int] | None = None,
+        label: int | None = None,
     ) -> Any:
         from dfm_flax.generation.prior import find_prior
         from dfm_flax.generation.sampling import load_generator
 
         find_prior(prior)  # before anything is read
-        return load_generator(workdir).sample(num, prior=prior, seed=seed, size=size)
+        return load_generator(workdir).sample(num, prior=prior, seed=seed, size=size, label=label)
 
     def interpolate(
         self,

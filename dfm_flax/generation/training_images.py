@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Int32, UInt8
 from ml_collections import ConfigDict
 
 from dfm_flax import cluster
 from dfm_flax.data.feed_choice import FeedChoice, choose_feed, place, some_of_stream
 from dfm_flax.data.image_sets import load_image_set, open_image_source
-from dfm_flax.data.image_source import ImageSource
+from dfm_flax.data.image_source import ImageSet, ImageSource
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import ImageShape
 from dfm_flax.runs import Run
@@ -21,6 +21,7 @@ from dfm_flax.runs import Run
 log = logging.getLogger(__name__)
 
 Images = UInt8[np.ndarray, "images height width channels"]
+Labels = Int32[np.ndarray, "images"]
 
 # What tells one set from another, in data.json: of pixels, or where they are streamed of files.
 _PIXELS, _FILES = "sha256", "files_sha256"
@@ -35,7 +36,9 @@ class TrainingImages:
       shape: of each.
       facts: what data.json says of them.
       feed: how they come to the devices.
+      num_classes: of them; 1 where they have no labels.
       resident: all of them; none where they are streamed.
+      resident_labels: their classes, from 0 on.
       source: of a stream; None where they are in memory.
     """
 
@@ -43,7 +46,9 @@ class TrainingImages:
     shape: ImageShape
     facts: dict[str, Any]
     feed: FeedChoice
+    num_classes: int
     resident: Images
+    resident_labels: Labels
     source: ImageSource | None = None
 
     @functools.cached_property
@@ -51,10 +56,19 @@ class TrainingImages:
         """The places of those that are looked at: all, or of a stream some, evenly spread."""
         return looked_at(self.num, self.feed.streams, self.shape)
 
-    @functools.cached_property
+    @property
     def images(self) -> Images:
         """Those that are looked at."""
-        return self.resident if self.source is None else self.at(self.looked_at)
+        return self.resident if self._streamed is None else self._streamed.images
+
+    @property
+    def labels(self) -> Labels:
+        """The classes of `images`, from 0 on; all 0 where they have none."""
+        return self.resident_labels if self._streamed is None else self._streamed.labels
+
+    @functools.cached_property
+    def _streamed(self) -> ImageSet | None:
+        return None if self.source is None else self.source.images(self.looked_at)
 
     def at(self, index: Int[np.ndarray, "some"]) -> Images:
         """Images by their places."""
@@ -91,17 +105,21 @@ def open_training_images(run: Run, config: ConfigDict) -> TrainingImages:
 
 
 def _resident(config: ConfigDict, feed: FeedChoice) -> TrainingImages:
-    images = load_image_set(**place(config.data), part=cluster.place()).images
-    images = cluster.joined_rows(images)
+    part = load_image_set(**place(config.data), part=cluster.place())
+    images, labels = cluster.joined_rows(part.images), cluster.joined_rows(part.labels)
     facts = {"shape": list(images.shape), _PIXELS: hashlib.sha256(images.tobytes()).hexdigest()}
-    return TrainingImages(len(images), ImageShape(*images.shape[1:]), facts, feed, images)
+    shape = ImageShape(*images.shape[1:])
+    return TrainingImages(len(images), shape, facts, feed, part.num_classes, images, labels)
 
 
 def _streamed(config: ConfigDict, feed: FeedChoice) -> TrainingImages:
     source = open_image_source(**place(config.data))
     facts = {"shape": [len(source), *source.shape], _FILES: source.fingerprint()}
     none = np.zeros((0, *source.shape), np.uint8)
-    return TrainingImages(len(source), ImageShape(*source.shape), facts, feed, none, source)
+    shape, no_labels = ImageShape(*source.shape), np.zeros(0, np.int32)
+    return TrainingImages(
+        len(source), shape, facts, feed, source.num_classes, none, no_labels, source
+    )
 
 
 def is_streamed(facts: dict[str, Any]) -> bool:

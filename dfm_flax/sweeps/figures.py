@@ -4,6 +4,7 @@ loss_bounds: losses.png and intervals.png, figures 5.1 and 5.2 with these bounds
 jpeg: jpeg.csv, jpeg_means.csv and jpeg.png, the same images by JPEG of the same size.
 """
 
+import functools
 import itertools
 import statistics
 from collections.abc import Sequence
@@ -51,15 +52,17 @@ def draw_figures(sweep: Sweep, figures: ConfigDict) -> list[Path]:
     return paths
 
 
-def final_loss(entry: dict[str, Any]) -> float:
+def final_loss(entry: dict[str, Any], channels: int) -> float:
     """Equation 4.7 over all pixels of the picture as it is stored, colors in [-1, 1]."""
-    return 4 * entry["mse"]
+    return 4 * channels * float(entry["mse"])
 
 
 def _draw_intervals(
     sweep: Sweep, finished: list[tuple[Cell, list[dict[str, Any]]]], bounds: Sequence[float]
 ) -> list[Path]:
-    means = [statistics.fmean(map(final_loss, entries)) for _, entries in finished]
+    original = stored_images(sweep.run_of(finished[0][0]))[0].pixels
+    loss = functools.partial(final_loss, channels=original.shape[-1])
+    means = [statistics.fmean(map(loss, entries)) for _, entries in finished]
     first = finished[0][1]
     machines = f"{len(first)} machines" if len(first) > 1 else "one machine"
     keys = [tuple(cell.values.values()) for cell, _ in finished]
@@ -78,7 +81,7 @@ def _draw_intervals(
             labels=(rows, columns),
             title=f"{first[0]['image']}: mean loss of {machines} after {first[0]['steps']} steps",
         )
-    panels = [("original", stored_images(sweep.run_of(finished[0][0]))[0].pixels)]
+    panels = [("original", original)]
     for interval in range(len(bounds) + 1):
         inside = [i for i, mean in enumerate(means) if interval_of(mean, bounds) == interval]
         if not inside:
@@ -87,11 +90,11 @@ def _draw_intervals(
         middle = sorted(inside, key=means.__getitem__)[len(inside) // 2]
         cell, entries = finished[middle]
         image = [entry for entry in entries if entry["image"] == entries[0]["image"]]
-        entry = min(image, key=lambda entry: abs(final_loss(entry) - means[middle]))
+        entry = min(image, key=lambda entry: abs(loss(entry) - means[middle]))
         file = sweep.run_of(cell).folder / "reconstructions" / f"{entry['name']}.png"
         values = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in cell.values.items())
         caption = (
-            f"{interval_name(interval, bounds)}: {final_loss(entry):.3g}\n"
+            f"{interval_name(interval, bounds)}: {loss(entry):.3g}\n"
             f"{values}, {entry['percent']:.3g}%"
         )
         panels.append((caption, read_image(file).pixels))

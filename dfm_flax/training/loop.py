@@ -1,6 +1,7 @@
 """The train loop: dispatch many steps, look at the loss, write it down, save."""
 
 import contextlib
+import dataclasses
 import logging
 import signal
 import time
@@ -18,7 +19,6 @@ from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.signals import stop_requests
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.feeding import Feeding, opened
-from dfm_flax.training.losses import Metrics
 from dfm_flax.training.placement import Placement, Replicated
 from dfm_flax.training.profiling import Profile
 from dfm_flax.training.side_by_side import SideBySide
@@ -172,7 +172,7 @@ def train(
             whole = None
             if (saves or looked_at) and (writes or placement.needs_all):
                 # To look at it, without the optimizer's state, which is the larger part.
-                whole = placement.get(state if saves else state.replace(opt_state=()))
+                whole = placement.get(state if saves else dataclasses.replace(state, opt_state=()))
             if not writes:
                 continue
             speed = count / (spent["steps"] + spent["input"])
@@ -182,7 +182,7 @@ def train(
             with _timed(spent, "log"):
                 bar.set_postfix(on_log(progress), refresh=False)
                 bar.update(count)
-            if saves:
+            if saves and whole is not None:
                 with _timed(spent, "checkpoint"):
                     checkpoints.save(done, whole, history)
         if profile is not None:
@@ -241,7 +241,7 @@ def _is_done(part: Any) -> bool:
     return all(leaf.is_ready() for leaf in leaves)
 
 
-def _mean(parts: Sequence[tuple[int, Metrics]]) -> _Means:
+def _mean(parts: Sequence[tuple[int, Mapping[str, Any]]]) -> _Means:
     """The metrics of many steps from those of fewer, each with their number."""
     if len(parts) == 1:
         return {name: np.asarray(mean) for name, mean in parts[0][1].items()}

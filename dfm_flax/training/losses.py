@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.registry import import_path
+from dfm_flax.typing import AnyArray
 
 # loss(params, batch, rng) -> (the loss, other metrics), means over the batch. The key is the same
 # on all devices: what differs from example to example comes with the batch.
@@ -16,6 +18,16 @@ Scalar = Float[jax.Array, ""]
 Metrics = dict[str, Scalar]
 Loss = Callable[[Any, Any, PRNGKeyArray], tuple[Scalar, Metrics]]
 MakeLoss = Callable[[nn.Module, ConfigDict], Loss]
+
+
+def squared_error(error: Float[AnyArray, "*pixels channels"]) -> tuple[Scalar, Scalar]:
+    """The mean of |y - yhat|^2 over pixels, of equations 4.7 and 4.8, and the metric "mse".
+
+    |.|^2 sums over the channels of a color in [-1, 1]; the metric is its mean over them, of which
+    PSNR is made.
+    """
+    squares = jnp.mean(jnp.sum(jnp.square(error), axis=-1))
+    return squares, squares / error.shape[-1]
 
 
 def make_loss(ours: Mapping[str, MakeLoss], model: nn.Module, config: ConfigDict) -> Loss:

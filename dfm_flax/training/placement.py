@@ -5,6 +5,7 @@ goes on on others.
 """
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,12 +72,15 @@ class ShardedTable(Placement):
         """See `Placement.put`."""
         places = list(local_places().values())
         table = jax.tree.map(lambda leaf: place_rows(self._parts(leaf, places)), state.table)
-        return replicate(state.replace(table=None)).replace(table=table)
+        placed = replicate(dataclasses.replace(state, table=None))
+        return dataclasses.replace(placed, table=table)
 
     def get(self, state: Any) -> TrainState:
         """See `Placement.get`; of the table in process 0 alone."""
         table = jax.tree.map(self._whole, state.table)
-        return first_replica(state.replace(table=None)).replace(table=table)
+        return dataclasses.replace(
+            first_replica(dataclasses.replace(state, table=None)), table=table
+        )
 
     def _parts(
         self, leaf: Shaped[np.ndarray, "images *row"], places: Sequence[int]

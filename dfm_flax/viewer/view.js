@@ -12,6 +12,7 @@ class View {
     Object.assign(this, { canvas, gl, size });
     this.machine = new Machine(gl, structure);
     this.rows = 16; // of a pass that are drawn at once: as many as fit the time
+    this.fitted = true;
     this.moved = () => {}; // called when the part that is shown has changed
     this.listen();
   }
@@ -28,6 +29,7 @@ class View {
     this.scale = 0.96 * Math.min(clientWidth / width, clientHeight / height);
     this.left = (width - clientWidth / this.scale) / 2;
     this.top = (height - clientHeight / this.scale) / 2;
+    this.fitted = true; // until the reader moves it
     this.draw();
   }
 
@@ -37,12 +39,14 @@ class View {
     this.left += x / this.scale - x / scale;
     this.top += y / this.scale - y / scale;
     this.scale = scale;
+    this.fitted = false;
     this.draw();
   }
 
   pan(x, y) {
     this.left -= x / this.scale;
     this.top -= y / this.scale;
+    this.fitted = false;
     this.draw();
   }
 
@@ -57,7 +61,7 @@ class View {
       if (event.buttons & 1) this.pan(event.movementX, event.movementY);
     });
     canvas.addEventListener("dblclick", () => this.fit());
-    new ResizeObserver(() => this.scale ? this.draw() : this.fit()).observe(canvas);
+    new ResizeObserver(() => (this.fitted ? this.fit() : this.draw())).observe(canvas);
   }
 
   /** Starts to draw what is shown now, from the coarsest pass on. */
@@ -107,6 +111,7 @@ class View {
     const { gl, canvas } = this;
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, framebuffer);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
+    gl.clear(gl.COLOR_BUFFER_BIT); // a blit alone does not tell Chromium that there is news
     const filter = side > 1 ? gl.LINEAR : gl.NEAREST;
     const bottom = canvas.height; // row 0 of a framebuffer is shown at the bottom, ours at the top
     gl.blitFramebuffer(0, 0, width, height,

@@ -48,6 +48,36 @@ def test_devices_that_are_not_there(platforms, reason):
     assert b"Traceback" not in process.stderr
 
 
+IGNORED = """
+import logging, sys
+from dfm_flax import cli
+from dfm_flax.commands import configs
+
+class Late:
+    def __del__(self):  # an error that Python ignores, and so prints
+        raise RuntimeError("Event loop is closed")
+
+def run(*arguments):
+    Late()
+    try:
+        raise RuntimeError("Event loop is closed")
+    except RuntimeError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+        logging.getLogger("dfm_flax").exception("told")
+    return 0
+
+configs.run = run
+sys.argv[1:] = ["configs"]
+sys.exit(cli.main())
+"""
+
+
+def test_nothing_is_said_of_what_python_ignores():
+    """As of a checkpoint that was replaced while it was read, and is then read once more."""
+    assert run(IGNORED, DFM_TRACEBACK="").stderr == b"told\n"
+    assert b"Event loop is closed" in run(IGNORED, DFM_TRACEBACK="1").stderr
+
+
 def test_pictures_are_drawn_whatever_a_notebook_shows_them_by():
     code = (
         "from dfm_flax import cli\n"

@@ -47,10 +47,26 @@ def test_pictures_folders_and_arrays(runs, tmp_path, capsys):
     ]
 
 
+def test_a_class(runs, tmp_path, capsys):
+    workdir = f"--workdir={runs('dfm')}"
+    drawn = []
+    for number in ("1", "7"):
+        out = tmp_path / f"{number}.npz"
+        assert main(["sample", workdir, "--num=20", f"--class={number}", f"--out={out}"]) == 0
+        with np.load(out) as arrays:
+            drawn.append(arrays["images"].astype(float))
+    assert not np.allclose(drawn[0], drawn[1])
+    line = one_line_error(capsys, "sample", workdir, "--class=10", f"--out={tmp_path}/o.png")
+    assert "class 10: digits has classes 0 to 9" in line
+    with pytest.raises(SystemExit):
+        main(["sample", workdir, "--class=-1", f"--out={tmp_path}/o.png"])
+    assert "-1 is no class: they are counted from 0" in capsys.readouterr().err
+
+
 def test_wrong_input_is_one_line(runs, tmp_path, capsys):
     workdir, out = f"--workdir={runs('dfm')}", f"--out={tmp_path}/o.png"
-    line = one_line_error(capsys, "sample", workdir, out, "--prior=flow")
-    assert "'flow' is not one of gaussian, gmm, normal, standard_normal" in line
+    line = one_line_error(capsys, "sample", workdir, out, "--prior=flows")
+    assert "'flows' is not one of flow, flow_matching, gaussian, gmm, normal" in line
     line = one_line_error(capsys, "interpolate", workdir, out, "--from=0", "--to=1797")
     assert "image 1797: the run has images 0 to 1796" in line
     assert "no run here" in one_line_error(capsys, "sample", f"--workdir={tmp_path}", out)

@@ -116,11 +116,14 @@ SAID = {
             "model.latents": "encoder",
             "optimizer.latent_ratios": (10.0, 1000.0),
         },
-        "lambda is 200": {"loss.latent_penalty": 200.0, "loss.latent_noise": 0.0},
+        "lambda is 200 (against the sum over 32x32 pixels)": {
+            "loss.latent_penalty": 200.0 / 1024,
+            "loss.latent_noise": 0.0,
+        },
         "latents of about 120 numbers": {"model.latent_size": 120},
-        "weights from a Gaussian of variance 3e-2, biases at 0": {
+        "weights from a Gaussian of 'variance' 3e-2 (its deviation), biases at 0": {
             "model.init": "gaussian",
-            "model.variance": 3e-2,
+            "model.variance": 9e-4,
         },
     },
 }
@@ -131,6 +134,9 @@ SAID["mnist:variance"] = {
         "model.table_variance": 2e-2,
         "optimizer.latent_ratios": (1000.0, 1000.0),
     }
+}
+SAID["cifar10:variance"] = {
+    "the same, to the letter": {"loss.latent_penalty": 200.0, "model.variance": 3e-2}
 }
 SAID["sweeps/figure_5_1"] |= {
     said: values

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from dfm_flax.data import feed_choice
 from dfm_flax.data.feed_choice import budget, check_feed, choose_feed, load_looked_at
@@ -13,7 +14,11 @@ from dfm_flax.errors import UsageError
 def data(class_folder):
     name = f"folder:{class_folder}"
     place = {"name": name, "split": "train", "data_dir": "", "size": 0}
-    return place | {"feed": "auto", "workers": 0}
+    return ConfigDict(place | {"feed": "auto", "workers": 0})
+
+
+def changed(data, **changes):
+    return ConfigDict({**data, **changes})
 
 
 def test_the_budget_decides(data, monkeypatch):
@@ -25,8 +30,8 @@ def test_the_budget_decides(data, monkeypatch):
     assert choose_feed(data).streams
     assert "more than" in choose_feed(data).reason
     assert not choose_feed(data, "test").streams
-    assert not choose_feed(data | {"feed": "device"}).streams
-    assert not choose_feed(data | {"name": "digits"}).streams
+    assert not choose_feed(changed(data, feed="device")).streams
+    assert not choose_feed(changed(data, name="digits")).streams
 
 
 def test_the_budget_is_a_part_of_the_memory():
@@ -47,6 +52,6 @@ def test_of_a_stream_a_part_is_looked_at(data, monkeypatch):
 
 def test_wrong_settings(data):
     with pytest.raises(UsageError, match=r"data.feed='disk' is not one of auto, device, stream"):
-        check_feed(data | {"feed": "disk"})
+        check_feed(changed(data, feed="disk"))
     with pytest.raises(UsageError, match=r"data.workers=-3"):
-        check_feed(data | {"workers": -3})
+        check_feed(changed(data, workers=-3))

@@ -271,7 +271,7 @@ def test_a_run_of_compression(tiny, tmp_path, options):
     [
         (
             ["--prior", "gauss"],
-            "prior 'gauss' is not one of gaussian, gmm, normal, standard_normal",
+            "prior 'gauss' is not one of flow, flow_matching, gaussian, gmm",
         ),
         (["--num=19"], "--num 19: at least 20"),
         (["--features=vgg"], "--features 'vgg' is not one of classifier, inception"),

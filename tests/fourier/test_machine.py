@@ -75,10 +75,10 @@ def test_extent_scales_the_positions():
     )
 
 
-def test_residual_only_where_sizes_agree():
+def test_residual_only_where_it_is_asked_for_and_sizes_agree():
     x = jnp.full((1, 3), 0.25)
-    for features, expected in ((3, 0.25), (2, 0.0)):
-        layer = FourierLayer(features, variance=0.0)
+    for features, residual, expected in ((3, True, 0.25), (2, True, 0.0), (3, False, 0.0)):
+        layer = FourierLayer(features, residual=residual, variance=0.0)
         y = layer.apply(layer.init(jax.random.PRNGKey(0), x), x)
         np.testing.assert_allclose(y, expected)
 

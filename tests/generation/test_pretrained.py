@@ -8,6 +8,7 @@ import pytest
 from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import ImageShape, initial_params, make_generator
 from dfm_flax.generation.pretrained import SHIPPED, export, load_pretrained
+from dfm_flax.generation.priors.flow import Flow
 from dfm_flax.generation.sampling import TrainedGenerator
 
 SHA256 = "9b25c566e7100b95d9bd61aee6d9ff78a074c0b7c324e4a8f50bbdf6df2df4fc"  # of the shipped file
@@ -28,7 +29,7 @@ def trained(small, variant, tmp_path):
     made = object.__new__(Trained)
     for field, value in zip(
         dataclasses.fields(TrainedGenerator),
-        (run, config, 60, model, params, SHAPE, 50),
+        (run, config, 60, model, params, SHAPE, 50, np.arange(50)),
         strict=True,
     ):
         object.__setattr__(made, field.name, value)
@@ -51,6 +52,22 @@ def test_a_file_samples_as_the_run_does(small, tmp_path, variant):
     with pytest.raises(UsageError, match="prior 'gmm' is not in this file, which has"):
         again.sample(1, "gmm")
     assert file.stat().st_size < 100_000
+
+
+def test_a_file_has_the_classes_of_its_priors(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(Flow, "num_steps", 1)
+    labels = np.arange(50) % 2
+    monkeypatch.setattr(Trained, "_labels", labels)
+    generator = trained(small, "dfm", tmp_path)
+    export(generator, tmp_path / "g.npz", ["flow", "normal"])
+    again = load_pretrained(tmp_path / "g.npz")
+    np.testing.assert_array_equal(
+        again.sample(3, "flow", label=1), generator.sample(3, "flow", label=1)
+    )
+    with pytest.raises(UsageError, match="class 2: prior 'flow' has classes 0 to 1"):
+        again.sample(3, "flow", label=2)
+    with pytest.raises(UsageError, match="prior 'normal' of this file knows no classes"):
+        again.sample(3, "normal", label=1)
 
 
 @pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.7, 0.9])

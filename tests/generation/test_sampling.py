@@ -4,8 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
+from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.generation import sampling
+from dfm_flax.generation.prior import ClassPrior
+from dfm_flax.generation.priors.normal import Normal
 
 pytestmark = pytest.mark.slow  # needs trained generators
 
@@ -43,6 +46,41 @@ class Flat(Normal):
     def sample(self, num, seed):
         return np.zeros(num)
 """
+
+
+def test_the_prior_of_a_class_is_fitted_to_its_latents(generator):
+    """digits has the classes 0 to 9; a prior that cannot tell them apart has one fit a class."""
+    labels = load_image_set("digits").labels
+    prior = generator.prior("gaussian", 3)
+    expected = generator.latents[labels == 3]
+    np.testing.assert_allclose(prior.means[0], expected.mean(axis=0), atol=1e-5)
+    assert (generator.run.folder / "priors" / "gaussian_class3.npz").is_file()
+    assert generator.sample(2, "gaussian", label=3).shape == (2, 8, 8, 1)
+    assert not np.allclose(generator.prior("gaussian").means, prior.means)
+    with pytest.raises(UsageError, match="class 10: digits has classes 0 to 9"):
+        generator.sample(1, "gaussian", label=10)
+    with pytest.raises(UsageError, match="'standard_normal' is the same for all classes"):
+        generator.sample(1, "standard_normal", label=3)
+
+
+def test_a_prior_that_learns_classes_gets_them(generator, monkeypatch):
+    seen = []
+
+    class Fitted(Normal):
+        def of_class(self, label):
+            return f"of class {label}"
+
+    class Learned(ClassPrior):
+        @classmethod
+        def fit(cls, latents, seed=0, labels=None):
+            seen.append(labels)
+            return Fitted.fit(latents)
+
+    monkeypatch.setattr(sampling, "find_prior", lambda name: Learned)
+    monkeypatch.setattr(sampling, "load_prior", lambda file, name, step: None)
+    monkeypatch.setattr(sampling, "save_prior", lambda file, prior, name, step: None)
+    assert generator.prior("learned", 4) == "of class 4"
+    np.testing.assert_array_equal(seen[0], load_image_set("digits").labels)
 
 
 def test_a_prior_by_import_path(generator, tmp_path, monkeypatch):
@@ -143,9 +181,10 @@ def test_what_does_not_exist_is_refused(generator):
     with pytest.raises(UsageError, match="two ends"):
         generator.interpolate(0, 1, 1)
     with pytest.raises(
-        UsageError, match="'flow' is not one of gaussian, gmm, normal, standard_normal"
+        UsageError,
+        match="'flows' is not one of flow, flow_matching, gaussian, gmm",
     ):
-        generator.sample(1, "flow")
+        generator.sample(1, "flows")
     with pytest.raises(UsageError, match="trained on images of 8x8"):
         generator.reconstruct(np.zeros((1, 28, 28, 1)))
 

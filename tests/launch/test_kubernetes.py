@@ -1,8 +1,9 @@
 """The manifests against the fields, types and rules of the APIs that they use.
 
-Written down from the references of JobSet v1alpha2 (jobset.sigs.k8s.io/docs/reference) and of
-Kubernetes (batch/v1 Job, core/v1 Pod): what the manifests use of them, so that a misspelled field,
-a field in the wrong place or a value of another type is found without a cluster.
+The jobs in them are checked by Kubernetes's own OpenAPI schema (kubernetes-validate has it). What
+JobSet adds is written down from its reference (v1alpha2, jobset.sigs.k8s.io/docs/reference), with
+what the manifests use of the rest, so that a misspelled field, a field in the wrong place or a
+value of another type is found without a cluster.
 """
 
 import re
@@ -92,6 +93,17 @@ def test_fields_and_types(manifest):
     check(manifest, JOB_SET)
     assert manifest["apiVersion"] == "jobset.x-k8s.io/v1alpha2"
     assert manifest["kind"] == "JobSet"
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_kubernetes_takes_the_jobs(manifest, version):
+    validate = pytest.importorskip("kubernetes_validate").validate
+    _, spec = job_of(manifest)
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": spec}
+    validate(job, version, strict=True)
+    spec["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": "1234"}]
+    with pytest.raises(Exception, match="is not of type 'integer'"):
+        validate(job, version, strict=True)
 
 
 def test_a_misspelled_field_is_found(manifest):

@@ -64,7 +64,7 @@ def test_figures_of_losses(sweep, monkeypatch):
     drawn = {}
     monkeypatch.setattr(figures, "loss_grid_figure", lambda *a, **k: drawn.update(grid=(a, k)))
     monkeypatch.setattr(figures, "pictures_figure", lambda *a, **k: drawn.update(pictures=(a, k)))
-    means = [np.mean([4 * e["mse"] for e in sweep.results(cell)]) for cell in sweep.cells]
+    means = [np.mean([4 * 3 * e["mse"] for e in sweep.results(cell)]) for cell in sweep.cells]
     assert means == sorted(means, reverse=True)
     bounds = (means[3] / 2, np.mean(means[1:3]))  # none, then cells 3 and 2, then 1 and 0
     paths = figures.draw_figures(sweep, section(loss_bounds=bounds))
@@ -83,7 +83,7 @@ def test_figures_of_losses(sweep, monkeypatch):
 
 
 def test_the_drawings_themselves(sweep):
-    paths = figures.draw_figures(sweep, section(loss_bounds=(0.01, 0.02), jpeg=True))
+    paths = figures.draw_figures(sweep, section(loss_bounds=(0.03, 0.06), jpeg=True))
     assert len(paths) == 5
     assert all(path.stat().st_size > 100 for path in paths)
 

@@ -10,6 +10,7 @@ import pytest
 from flax import struct
 
 from dfm_flax.errors import DfmError
+from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.feeding import Stream
 from dfm_flax.training.loop import Schedule, train
 from dfm_flax.training.state import TrainState
@@ -59,7 +60,7 @@ class Numbers:
         return piece, count
 
 
-class Kept:
+class Kept(Checkpoints):
     """Checkpoints in memory."""
 
     def __init__(self, state=None):

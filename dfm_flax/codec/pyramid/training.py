@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Float32, Int32, PRNGKeyArray, UInt32
+from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 
 from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
@@ -102,11 +102,12 @@ class ImageFeed:
     """The whole image at every step, with other noise on each device.
 
     Attributes:
-      colors, matrices: see `Batch`; copied to several devices they have an axis of these first.
+      colors: in [0, 1].
+      matrices: of all pixels, `Matrices`.
     """
 
     colors: Float[AnyArray, "*devices channels height width"]
-    matrices: tuple[tuple[Float32[AnyArray, "..."], Float32[AnyArray, "..."]], ...]
+    matrices: Any
 
     def draw(
         self, rng: PRNGKeyArray, step: Count
