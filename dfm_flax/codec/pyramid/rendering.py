@@ -88,9 +88,9 @@ def _parts(first: int, count: int, drawn: int, size: int, most: int) -> list[_Pa
     for start in range(0, count, length):
         pixels = np.minimum(first + start + np.arange(length), drawn - 1)
         at = (pixels + 0.5) * (size / drawn)
-        three = np.clip(at + np.array([[-1.0], [0.0], [1.0]]), 0.5, size - 0.5)
-        needed, index = np.unique(three, return_inverse=True)
-        index = index.reshape(three.shape).astype(np.int32)
+        before, behind = (np.clip(at + way, 0.5, size - 0.5) for way in (-1, 1))
+        needed, index = np.unique(np.stack([before, at, behind]), return_inverse=True)
+        index = index.reshape(3, length).astype(np.int32)
         parts.append(_Part(start, min(length, count - start), needed, index))
     longest = max(len(part.at) for part in parts)
     return [

@@ -76,7 +76,7 @@ def _distortion_of_steps(
     network: Network,
     weights: Weights,
     grids: Grids,
-    gain: float,
+    gain: float | Float[AnyArray, ""],
     matrices: Matrices,
     colors: Float[AnyArray, "channels height width"],
     key: PRNGKeyArray,

@@ -211,7 +211,7 @@ def test_files_cut_short_with_right_checksums_are_refused(pyramid_image):
             from_bytes(with_checksum(data[:length]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 3),
     st.lists(

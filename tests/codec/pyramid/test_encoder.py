@@ -6,6 +6,7 @@ import pytest
 from dfm_flax.codec.container import file_size, from_bytes, to_bytes
 from dfm_flax.codec.pyramid import encoder
 from dfm_flax.codec.pyramid.encoder import MIN_BYTES, reaching, within
+from dfm_flax.codec.pyramid.rounding import Rounding
 from dfm_flax.codec.pyramid.training import Trained
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
@@ -30,7 +31,7 @@ def test_files_within_a_size(shape, num_bytes, photo, tmp_path):
         assert to_bytes(within(image, num_bytes, 30, tmp_path / "b", seed=1)) != data
 
 
-class Rounding:
+class Untrained(Rounding):
     """Stands for the roundings of a trained machine: each lambda has its image."""
 
     def __init__(self, trade_off, coded):
@@ -61,7 +62,7 @@ def trainings(pyramid_image, monkeypatch):
         done.append(trade_off)
         done.steps.append(num_steps)
         spread = 1.0 if done.alike else math.sqrt(done[0] / trade_off)
-        return Rounding(trade_off, pyramid_image(spread=spread))
+        return Untrained(trade_off, pyramid_image(spread=spread))
 
     monkeypatch.setattr(encoder._Training, "_train", train)
     return done
@@ -75,18 +76,11 @@ def test_lambda_is_corrected_until_the_size_is_used(
     coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
     assert 0.85 * num_bytes <= file_size(coded) <= num_bytes
     assert trainings.steps == [1000] + [120] * (len(trainings) - 1)
-    assert len(trainings) <= 1 + encoder._CORRECTIONS
+    assert len(trainings) <= 2 + encoder._CORRECTIONS
     if share == 1:
         assert len(trainings) == 1
     else:
         assert (trainings[1] > trainings[0]) == (share < 1)
-
-
-def test_no_correction_is_wild(trainings, photo, tmp_path):
-    trainings.alike = True
-    within(photo(11, 18), 200.0, 10, tmp_path)
-    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
-    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
 
 
 def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyramid_image):
@@ -97,9 +91,12 @@ def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyra
 
 
 def test_a_file_that_is_too_small_is_told(trainings, photo, tmp_path):
+    """After corrections none of which is wild."""
     trainings.alike = True
     with pytest.raises(UsageError, match="image photo: no file is that small"):
         within(photo(11, 18), MIN_BYTES, 10, tmp_path)
+    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
+    assert trainings.steps == [10] + [20] * (1 + encoder._CORRECTIONS)
 
 
 def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyramid_image):
@@ -114,5 +111,5 @@ def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
     image = photo(11, 18)
     coded = reaching(image, 60.0, 10, tmp_path)
     np.testing.assert_allclose(np.diff(np.log2(trainings)), -1)  # a bit is worth less and less
-    assert len(trainings) == 1 + encoder._CORRECTIONS
+    assert len(trainings) == 2 + encoder._CORRECTIONS
     assert 0 < psnr(image.pixels, coded.decoded()) < 60

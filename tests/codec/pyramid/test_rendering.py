@@ -31,8 +31,8 @@ def by_textbook(image, textbook, at_y, at_x):
     weights = image.weights.floats
     total = draw(at_y, at_x)
     for a, b in itertools.product(range(3), repeat=2):
-        y = np.clip(at_y + a - 1, 0.5, image.height - 0.5)
-        x = np.clip(at_x + b - 1, 0.5, image.width - 0.5)
+        y = at_y if a == 1 else np.clip(at_y + a - 1, 0.5, image.height - 0.5)
+        x = at_x if b == 1 else np.clip(at_x + b - 1, 0.5, image.width - 0.5)
         taps = weights["filter"][:, a, b].astype(np.float64)
         total = total + np.einsum("oc,cyx->oyx", taps, draw(y, x))
     return np.clip(total, 0, 1)
@@ -47,7 +47,7 @@ def test_at_its_own_size_it_is_what_is_trained(changes, pyramid_image):
     expected = np.clip(network.sharpen(weights, picture), 0, 1).transpose(1, 2, 0)
     found = image.render(11, 18)
     assert found.dtype == np.float32
-    assert found.std() > 0.02
+    assert found.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 

@@ -102,7 +102,7 @@ def test_lambda_moves_towards_the_target(photo, target, step, gradient):
     loss = rate_distortion_loss(NETWORK, 0.3, 100, target)
 
     def of(log_lambda):
-        return loss(params | {"log_lambda": log_lambda}, batch, key[0])
+        return loss(params | {"log_lambda": log_lambda}, batch, jax.random.PRNGKey(0))
 
     (value, metrics), found = jax.jit(jax.value_and_grad(of, has_aux=True))(jnp.float32(-6.0))
     assert found == gradient
