@@ -190,7 +190,7 @@ def _planned(
         try:
             image = _read(source)
             num_bytes = goal.num_bytes(image)
-            chosen = _method(num_bytes, method)
+            chosen = _method(num_bytes, image, method)
             if chosen == "grids":
                 _check_grids(image)
         except UsageError as error:
@@ -205,9 +205,10 @@ def _planned(
     return planned
 
 
-def _method(num_bytes: float, method: str | None) -> str:
+def _method(num_bytes: float, image: Image, method: str | None) -> str:
     """The method that was asked for, or the better one for files of so many bytes."""
-    return method or ("machine" if num_bytes < _SMALL else "grids")
+    least, _ = machine_encoder.bounds(image.pixels.shape[-1])
+    return method or ("machine" if least <= num_bytes < _SMALL else "grids")
 
 
 def _check(outline: Image, goal: Goal, method: str | None) -> None:
@@ -215,7 +216,7 @@ def _check(outline: Image, goal: Goal, method: str | None) -> None:
     _check_size(outline)
     if goal.psnr is not None:
         return
-    chosen = _method(goal.num_bytes(outline), method)
+    chosen = _method(goal.num_bytes(outline), outline, method)
     goal.check(outline, *_bounds(chosen, outline))
     if chosen == "grids":
         _check_grids(outline)

@@ -31,7 +31,7 @@ _ABOVE = 0.06  # dB that are aimed at above a quality
 _CORRECTIONS = 6  # short trainings for a size or quality that was missed
 _CORRECTION = 0.12  # of the steps of the first one
 _LEAST_STEPS = 20
-_UNUSED = 0.02  # of a size that may be left
+_UNUSED = 0.04  # of a size that may be left
 _ELASTICITY = 1.6  # change of log lambda for a rate or an error that is off by a factor of e
 _MAX_FACTOR = 2.0  # that lambda changes by in one correction
 
@@ -57,7 +57,7 @@ def within(
         over = math.log(file_size(coded) / num_bytes)
         if over <= 0:
             fitting.append(coded)
-        if -_UNUSED <= over <= 0:
+        if -_UNUSED <= over <= 0 or attempt == _CORRECTIONS:
             break
         log.info("%s: %.1f%% of the size", image.name, 100 * math.exp(over))
         rounding = training.correct(
@@ -79,11 +79,11 @@ def reaching(
     training = _Training(image, plan(image, None, quality), num_steps, folder, seed)
     rounding = training.start(Target(mse=10 ** (-(quality + _ABOVE) / 10)))
     found: list[tuple[float, PyramidImage]] = []
-    for _ in range(1 + _CORRECTIONS):
+    for attempt in range(1 + _CORRECTIONS):
         coded = rounding.best()
         above = psnr(image.pixels, coded.decoded()) - quality
         found.append((above, coded))
-        if 0 <= above <= 3 * _ABOVE:
+        if 0 <= above <= 3 * _ABOVE or attempt == _CORRECTIONS:
             break
         log.info("%s: %.2f dB from the quality", image.name, above)
         error = math.log(10) / 10 * (above - _ABOVE)

@@ -234,7 +234,7 @@ def train(
     )
     state = TrainState.create(np.asarray(jax.random.PRNGKey(seed)), params, optimizer)
     settings = network, pyramid, start, gain, trade_off, target, num_steps, seed, goes_on
-    folder = folder / _identity(image, *settings)
+    folder = folder / _identity(image, *settings, dict(enumerate(grids or ())))
     with contextlib.closing(Checkpoints(folder, 1)) as checkpoints:
         state, _ = train_loop(
             make_step(loss, optimizer),
@@ -337,7 +337,7 @@ def _identity(image: Image, *settings: Any) -> str:
     for setting in settings:
         if isinstance(setting, dict):
             for name, array in setting.items():
-                sha.update(name.encode() + np.asarray(array).tobytes())
+                sha.update(f"{name}".encode() + np.asarray(array).tobytes())
         else:
             sha.update(repr(setting).encode())
     return sha.hexdigest()[:16]

@@ -76,7 +76,7 @@ def test_lambda_is_corrected_until_the_size_is_used(
     coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
     assert 0.85 * num_bytes <= file_size(coded) <= num_bytes
     assert trainings.steps == [1000] + [120] * (len(trainings) - 1)
-    assert len(trainings) <= 2 + encoder._CORRECTIONS
+    assert len(trainings) <= 1 + encoder._CORRECTIONS
     if share == 1:
         assert len(trainings) == 1
     else:
@@ -96,7 +96,7 @@ def test_a_file_that_is_too_small_is_told(trainings, photo, tmp_path):
     with pytest.raises(UsageError, match="image photo: no file is that small"):
         within(photo(11, 18), MIN_BYTES, 10, tmp_path)
     np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
-    assert trainings.steps == [10] + [20] * (1 + encoder._CORRECTIONS)
+    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
 
 
 def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyramid_image):
@@ -111,5 +111,5 @@ def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
     image = photo(11, 18)
     coded = reaching(image, 60.0, 10, tmp_path)
     np.testing.assert_allclose(np.diff(np.log2(trainings)), -1)  # a bit is worth less and less
-    assert len(trainings) == 2 + encoder._CORRECTIONS
+    assert len(trainings) == 1 + encoder._CORRECTIONS
     assert 0 < psnr(image.pixels, coded.decoded()) < 60
