@@ -77,7 +77,9 @@ def compare(
     with temporary_folder() as folder:
         file = Path(folder) / "image.dfm"
         begin = time.perf_counter()
-        (ours,) = encode([source], [file], Goal(bpp=bpp / 2), num_steps, seed=seed)
+        (ours,) = encode(
+            [source], [file], Goal(bpp=bpp / 2), num_steps, seed=seed, method="machine"
+        )
         seconds = time.perf_counter() - begin
         params, siren_steps = train_siren(image.pixels, siren, seconds, learning_rate, seed)
 

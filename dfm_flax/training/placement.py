@@ -91,7 +91,9 @@ class ShardedTable(Placement):
             part[: len(own)] = own
         return parts
 
-    def _whole(self, leaf: jax.Array) -> Shaped[np.ndarray, "images *row"]:
+    def _whole(
+        self, leaf: Shaped[jax.Array, "devices rows *row"]
+    ) -> Shaped[np.ndarray, "images *row"]:
         row = leaf.shape[2:]
         whole = np.zeros((jax.device_count(), self._rows, *row), leaf.dtype)
         place_of = local_places()

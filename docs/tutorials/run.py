@@ -29,6 +29,8 @@ def run(name: str, folder: Path) -> list[bytes]:
     notebook: Any = jupytext.read(HERE / f"{name}.md")
     # `dfm` of this environment, and this checkout's package.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Pictures on the page, whatever the caller's figures are drawn with.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     NotebookClient(
         notebook,
         kernel_name="python3",

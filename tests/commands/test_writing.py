@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from dfm_flax.cli import _parser, main
-from dfm_flax.codec import encoder
+from dfm_flax.codec import machine_encoder
 from dfm_flax.codec.container import write
 from dfm_flax.codec.rounding import Rounding
 from dfm_flax.config import load_config
@@ -383,14 +383,14 @@ def test_what_was_written_before_ctrl_c_is_said(
     """Images of other channels are another batch, which is trained after the first."""
     save("ph/a.png", 48, 64, 3)
     save("ph/b.png", 48, 64)
-    untrained_machines = encoder._train
+    untrained_machines = machine_encoder.train_together
 
     def train(jobs, *rest):
         if jobs[0].image.name == interrupted:
             raise Interrupted(signal.SIGINT, 3)
         return untrained_machines(jobs, *rest)
 
-    monkeypatch.setattr(encoder, "_train", train)
+    monkeypatch.setattr(machine_encoder, "train_together", train)
     assert main(["compress", "ph", "-o", "out/", "--bpp=1.5"]) == 130
     assert f"dfm: stopped, and {said}" in capsys.readouterr().err
     assert [path.name for path in Path("out").glob("*")] == there

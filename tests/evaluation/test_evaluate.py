@@ -11,6 +11,7 @@ import scipy.special
 
 from dfm_flax import config as configs
 from dfm_flax.cli import main
+from dfm_flax.data import feed_choice
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation import classifier_features as classifier
@@ -137,7 +138,7 @@ def test_a_set_without_a_test_split(runs, simple_features, options, monkeypatch,
             raise UsageError("no split 'test'")
         return load_image_set(name, split, data_dir, size)
 
-    monkeypatch.setattr(evaluate, "load_image_set", only_train)
+    monkeypatch.setattr(feed_choice, "load_image_set", only_train)
     with pytest.raises(UsageError, match=r"no split 'test' \(.* --features inception does not"):
         evaluate.evaluate([run.folder], **options)
     extractor = evaluate.classifier_features()

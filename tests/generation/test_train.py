@@ -13,6 +13,7 @@ from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
 from dfm_flax.generation import run as generation_run
 from dfm_flax.generation import train as generate
+from dfm_flax.generation import training_images
 from dfm_flax.generation.feed import ImageFeed
 from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.sampling import load_generator
@@ -116,11 +117,12 @@ def test_a_run_of_another_model_is_told_in_one_line_and_kept(runs, small, tmp_pa
 
 @pytest.mark.slow
 def test_other_images_under_the_same_name_are_refused(runs, small, monkeypatch):
+    folder = runs("dfm")
     changed = load_image_set("digits")
     changed.images[3, 2, 1] ^= 1
-    monkeypatch.setattr(generation_run, "load_image_set", lambda **settings: changed)
+    monkeypatch.setattr(training_images, "load_image_set", lambda **settings: changed)
     with pytest.raises(UsageError, match="started with other images"):
-        generate.train(small("dfm"), runs("dfm"))
+        generate.train(small("dfm"), folder)
 
 
 @pytest.mark.slow

@@ -88,6 +88,6 @@ def test_a_streamed_run_is_the_run_on_the_devices(tmp_path, runs, small, caplog)
     assert caplog.messages[0] == "images are streamed from the disk (config.data.feed=stream)"
     leaves = []
     for folder in (tmp_path, runs("table", *changes)):
-        (file,) = (folder / "checkpoints" / "60" / "progress").iterdir()
+        file = folder / "checkpoints" / "60" / "progress" / "metadata"
         leaves.append(json.loads(file.read_text())["leaves"])
     assert leaves[0] == leaves[1]

@@ -43,7 +43,9 @@ def filtered(
     weights: Float32[AnyArray, "channels 3 3 channels"],
 ) -> Float32[jax.Array, "channels height width"]:
     """`filter.filtered`."""
-    result: jax.Array = _call("FilterForward", _like(picture), picture, weights)
+    result: Float32[jax.Array, "channels height width"] = _call(
+        "FilterForward", _like(picture), picture, weights
+    )
     return result
 
 
@@ -69,7 +71,9 @@ def synthesis(
 ) -> Float32[jax.Array, "channels pixels"]:
     """`Network.draw`, of pixels in a row."""
     shape = jax.ShapeDtypeStruct((arrays[-1].size, values.shape[1]), jnp.float32)
-    result: jax.Array = _call("SynthesisForward", shape, values, *arrays)
+    result: Float32[jax.Array, "channels pixels"] = _call(
+        "SynthesisForward", shape, values, *arrays
+    )
     return result
 
 

@@ -48,7 +48,8 @@ class Thinning:
             )
         )
         saved = np.asarray(_bits_of_steps(network, weights, grids))
-        price = np.where(saved > _LEAST_BITS, distortion / saved, np.inf)
+        dear = saved > _LEAST_BITS
+        price = np.where(dear, distortion / np.where(dear, saved, 1), np.inf)
         taken = np.flatnonzero(_flat(grids))
         self._order = taken[np.argsort(price[taken], kind="stable")]
 

@@ -59,7 +59,7 @@ _GOING_ON_FROM = 0.3  # of the noise's way, where a training goes on: less moves
 _GOING_ON = 0.1, 1.0  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
-_STEERED = 0.15, 0.98  # from and to which part of the steps under noise
+_STEERED = 0.2, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
 _EXCESS = 0.12, 0.35  # linear, cubic
 _STEER_EVERY = 20  # steps
