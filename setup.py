@@ -63,7 +63,7 @@ setup(
         Extension(
             "dfm_flax.codec._grids",
             sources=["dfm_flax/codec/kernels/grids.cc"],
-            depends=glob("dfm_flax/codec/kernels/*.h"),
+            depends=glob("dfm_flax/*/kernels/*.h"),
             extra_compile_args=["-std=c++17", "-O3"],
             language="c++",
             optional=True,

@@ -1,6 +1,5 @@
 """Compression of image files to `.dfm` files of a given size or quality."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +23,6 @@ from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.files import check_writable, temporary_folder
 from dfm_flax.metrics.distortion import bits_per_pixel, ms_ssim, psnr
 from dfm_flax.training.loop import Interrupted
-
-log = logging.getLogger(__name__)
 
 METHODS = ("grids", "machine")
 

@@ -64,11 +64,7 @@ def encode(
     Raises:
       ValueError: an integer is too large, or so many words are more than the widest models give.
     """
-    if any(np.abs(group).max(initial=0) > LARGEST for group in groups):
-        raise ValueError(f"integers above {LARGEST} cannot be coded")
-    choices = [[_best_width(shape, group) for group in groups] for shape in range(SHAPES)]
-    shape = min(range(SHAPES), key=lambda shape: sum(bits for bits, _ in choices[shape]))
-    widths = [width for _, width in choices[shape]]
+    shape, widths = best_models(groups)
     words = _words(groups, shape, widths)
     while len(words) < min_words:
         if min(widths, default=MAX_WIDTH) == MAX_WIDTH:
@@ -76,6 +72,19 @@ def encode(
         widths = [min(width + 1, MAX_WIDTH) for width in widths]
         words = _words(groups, shape, widths)
     return shape, widths, words
+
+
+def best_models(groups: Sequence[Integer[np.ndarray, "..."]]) -> tuple[int, list[int]]:
+    """The shape, and the width of each group, under which integers are shortest.
+
+    Raises:
+      ValueError: an integer is too large.
+    """
+    if any(np.abs(group).max(initial=0) > LARGEST for group in groups):
+        raise ValueError(f"integers above {LARGEST} cannot be coded")
+    choices = [[_best_width(shape, group) for group in groups] for shape in range(SHAPES)]
+    shape = min(range(SHAPES), key=lambda shape: sum(bits for bits, _ in choices[shape]))
+    return shape, [width for _, width in choices[shape]]
 
 
 def decode(

@@ -7,12 +7,12 @@ one array, the finest first, each with margins of zeros: [h + 3, w + 3], its own
 
 import ctypes
 import functools
-import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int32, UInt32
 
+from dfm_flax import native_library
 from dfm_flax.codec.context_model import ContextModel
 from dfm_flax.codec.cosines import cosine_table
 from dfm_flax.codec.laplace import cumulative_tables
@@ -26,9 +26,7 @@ _ERRORS = {
 
 def why_not() -> str:
     """Why compiled code cannot be used here; empty where it can."""
-    if _file() is None:
-        return "it was not compiled: install a C++ compiler, then this package again"
-    return ""
+    return _loaded()[1]
 
 
 def encode(
@@ -76,14 +74,14 @@ def predict(
 
 
 @functools.cache
-def _file() -> str | None:
-    spec = importlib.util.find_spec("dfm_flax.codec._grids")
-    return None if spec is None else spec.origin
+def _loaded() -> tuple[ctypes.CDLL | None, str]:
+    return native_library.load("dfm_flax.codec._grids")
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(_file())
+    library, why_not = _loaded()
+    assert library is not None, why_not
     integers, sizes, words = (
         np.ctypeslib.ndpointer(dtype, flags="C_CONTIGUOUS")
         for dtype in (np.int32, np.int64, np.uint32)

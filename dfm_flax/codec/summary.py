@@ -72,7 +72,7 @@ def _of_grids(image: PyramidImage) -> list[dict[str, Any]]:
 
 def _of_weights(image: PyramidImage) -> list[dict[str, Any]]:
     weights = image.weights
-    shape, widths, _ = entropy.encode(weights.integers)
+    shape, widths = entropy.best_models(weights.integers)
     return [
         _group(f"{group.name}, {len(group.rows)} row(s)", integers, 2.0 ** -int(code), shape, width)
         for group, integers, code, width in zip(
@@ -83,7 +83,7 @@ def _of_weights(image: PyramidImage) -> list[dict[str, Any]]:
 
 def _of_layers(image: QuantizedImage) -> list[dict[str, Any]]:
     groups = by_groups(image.integers, image.machine)
-    shape, widths, _ = entropy.encode(groups)
+    shape, widths = entropy.best_models(groups)
     sizes = step_size(image.step_codes)
     return [
         _group(

@@ -1,5 +1,6 @@
 """Generation as in the thesis: a decoder learns to draw a data set from latents."""
 
+import functools
 import logging
 import time
 from pathlib import Path
@@ -67,34 +68,26 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
     weights = {name: num_parameters(state.params[name]) for name in state.params}
     log.info("%s: %d images of %s, weights: %s", run.folder, run.data.num, run.shape, weights)
     log.info("Fourier series by %s", evaluation())
+    loop = functools.partial(
+        train_loop,
+        step,
+        state,
+        feed,
+        schedule,
+        run.checkpoints,
+        curve="mse",
+        looks=run.looks,
+        placement=placement,
+    )
     if not cluster.is_writer():
-        train_loop(
-            step,
-            state,
-            feed,
-            schedule,
-            run.checkpoints,
-            curve="mse",
-            looks=run.looks,
-            placement=placement,
-        )
+        loop()
         return []
 
     # Only now, so that settings that turned out wrong can be corrected.
     with run.writing(state.params):
         begin = time.perf_counter()
-        state, _ = train_loop(
-            step,
-            state,
-            feed,
-            schedule,
-            run.checkpoints,
-            curve="mse",
-            on_log=run.log,
-            looks=run.looks,
-            placement=placement,
-            profile=Profile(run.folder, profile_steps) if profile_steps else None,
-        )
+        profile = Profile(run.folder, profile_steps) if profile_steps else None
+        state, _ = loop(on_log=run.log, profile=profile)
         log.info("trained for %.0f s", time.perf_counter() - begin)
         return [run.measure(state)]
 

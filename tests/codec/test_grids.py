@@ -212,5 +212,9 @@ def test_arrays_may_lie_anyhow_in_memory(path):
 
 
 def test_a_missing_compiler_is_told():
-    with mock.patch.object(native, "_file", return_value=None):
-        assert "install a C++ compiler" in native.why_not()
+    native._loaded.cache_clear()
+    try:
+        with mock.patch("importlib.util.find_spec", return_value=None):
+            assert "install a C++ compiler" in native.why_not()
+    finally:
+        native._loaded.cache_clear()

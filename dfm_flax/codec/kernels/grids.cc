@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "../../fourier/kernels/supported.h"
 #include "context.h"
 #include "range_coder.h"
 

@@ -54,11 +54,6 @@ struct Sizes {
   const std::int64_t *rows, *columns;  // of each neighbor, relative to the number
 };
 
-Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
-
 // 2^x for |x| below 126: the polynomial of the fraction in [-1/2, 1/2] is off by 2e-7 of it.
 inline float Exp2(float x) {
   const float whole = std::nearbyintf(x);

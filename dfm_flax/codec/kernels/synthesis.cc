@@ -35,11 +35,6 @@ struct Gradients {
   float *scales, *first, *last, *linear, *bias;
 };
 
-Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
-
 // Both layers, and the tiles between them.
 class Machine {
  public:

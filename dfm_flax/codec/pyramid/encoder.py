@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dfm_flax.codec.pyramid.body import file_size
+from dfm_flax.codec.pyramid.geometry import Grids
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.planning import Plan, plan
 from dfm_flax.codec.pyramid.rounding import Rounding
 from dfm_flax.codec.pyramid.start import start_floats
 from dfm_flax.codec.pyramid.thinning import Thinning
-from dfm_flax.codec.pyramid.training import Grids, Target, train
+from dfm_flax.codec.pyramid.training import Target, train
 from dfm_flax.data.images import Image
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr

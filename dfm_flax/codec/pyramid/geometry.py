@@ -17,6 +17,7 @@ MAX_SIDE = 2**15  # pixels: matrices of a series have its length squared
 # go with the file's size; but no reader has more to do than for so many, which takes seconds.
 MAX_LATENTS = 2**25
 
+Grids = tuple[Float[AnyArray, "_height _width"], ...]  # finest first
 # Of each grid, what takes its rows or its columns to positions.
 Lines = tuple[Float32[AnyArray, "positions _nodes"], ...]
 # Both.
@@ -77,9 +78,7 @@ class Pyramid:
         return tuple(zip(rows, self.columns_at(np.arange(self.width) + 0.5), strict=True))
 
 
-def values_at(
-    grids: tuple[Float[AnyArray, "_nodes_y _nodes_x"], ...], matrices: Matrices
-) -> Float[jax.Array, "grids height width"]:
+def values_at(grids: Grids, matrices: Matrices) -> Float[jax.Array, "grids height width"]:
     """The series of all grids at the positions of `matrices`."""
     return jnp.stack(
         [

@@ -23,14 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from dfm_flax.codec.context_model import OFFSETS
 from dfm_flax.codec.pyramid import kernels
 from dfm_flax.codec.pyramid.filter import filtered
+from dfm_flax.codec.pyramid.geometry import Grids
 from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.fourier import Additive
 from dfm_flax.typing import AnyArray
 
-# Of a latent, (rows, columns) to its neighbors in its grid.
-NEIGHBORS = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2))
+NEIGHBORS = OFFSETS[:8]  # of a latent, (rows, columns) to its neighbors in its grid
 
 _SYNTHESIS = Additive(2)
 _CONTEXT = Additive(1)
@@ -104,6 +105,12 @@ class Network:
             for frequency in np.unique(of_rows)
         ]
 
+    def picture(
+        self, weights: Weights, values: Float[AnyArray, "grids height width"]
+    ) -> Float[jax.Array, "channels height width"]:
+        """The picture in [0, 1], from the series' values."""
+        return self.sharpen(weights, jax.lax.optimization_barrier(self.draw(weights, values)))
+
     def draw(
         self, weights: Weights, values: Float[AnyArray, "grids height width"]
     ) -> Float[jax.Array, "channels height width"]:
@@ -125,9 +132,7 @@ class Network:
         """The picture with the filter's part added."""
         return jnp.add(picture, filtered(picture, weights["filter"]))
 
-    def bits(
-        self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]
-    ) -> Float[jax.Array, ""]:
+    def bits(self, weights: Weights, grids: Grids) -> Float[jax.Array, ""]:
         """Bits of all numbers of the grids together."""
         numbers = jnp.concatenate([grid.ravel() for grid in grids])
         if kernels.chosen():
@@ -137,7 +142,7 @@ class Network:
         return laplace_bits(numbers, *self.predict(weights, grids)).sum()
 
     def predict(
-        self, weights: Weights, grids: tuple[Float[AnyArray, "_height _width"], ...]
+        self, weights: Weights, grids: Grids
     ) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "latents"]]:
         """Mean and log2 of the scale of each latent's distribution, grid after grid."""
         neighbors = jax.lax.optimization_barrier(

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dfm_flax.codec.laplace import WIDTHS
 from dfm_flax.typing import AnyArray
 
-LOG_SCALES = (-5.0, 5.0)  # log2 of the scales that there are tables for
+LOG_SCALES = (-WIDTHS / 8, WIDTHS / 8)  # log2 of the scales that there are tables for
 
 
 def laplace_bits(

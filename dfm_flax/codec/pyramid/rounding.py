@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from dfm_flax.codec import entropy
 from dfm_flax.codec import grids as coding
-from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
+from dfm_flax.codec.pyramid.geometry import Grids, Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.training import Trained
@@ -77,7 +77,7 @@ class Rounding:
     def _cost(self, codes: UInt8[np.ndarray, "groups"], worth: float) -> float:
         weights = self._at(codes)
         try:
-            shape, widths, _ = entropy.encode(weights.integers)
+            shape, widths = entropy.best_models(weights.integers)
         except ValueError:  # an integer is too large
             return math.inf
         # Not of words: one group alone often saves none.
@@ -123,9 +123,9 @@ class Rounding:
 def _error(
     network: Network,
     weights: Weights,
-    numbers: tuple[Float[AnyArray, "_height _width"], ...],
+    numbers: Grids,
     matrices: Matrices,
     colors: Float[AnyArray, "channels height width"],
 ) -> Float[jax.Array, ""]:
-    picture = network.sharpen(weights, network.draw(weights, values_at(numbers, matrices)))
+    picture = network.picture(weights, values_at(numbers, matrices))
     return jnp.mean((jnp.clip(picture, 0, 1) - colors) ** 2)

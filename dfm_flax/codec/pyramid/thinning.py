@@ -15,14 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int32, PRNGKeyArray
 
-from dfm_flax.codec.pyramid.geometry import Matrices, values_at
+from dfm_flax.codec.pyramid.geometry import Grids, Matrices, values_at
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.data.images import Image
 from dfm_flax.typing import AnyArray
-
-Grids = tuple[Float[AnyArray, "_height _width"], ...]
 
 _PROBES = 8  # random signs of all samples
 _LEAST_BITS = 1.0  # saved, or a number goes last
@@ -85,8 +83,7 @@ def _distortion_of_steps(
     """How much the mean squared error grows when a number is one step nearer to zero."""
 
     def draw(grids: Grids) -> Float[jax.Array, "channels height width"]:
-        picture = network.draw(weights, gain * values_at(grids, matrices))
-        return network.sharpen(weights, picture)
+        return network.picture(weights, gain * values_at(grids, matrices))
 
     picture, pull_back = jax.vjp(draw, grids)
     (slopes,) = pull_back(2 * (picture - colors) / picture.size)

@@ -13,7 +13,6 @@ log lambda moves by what rate or distortion is off.
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 
-from dfm_flax.codec.pyramid.geometry import Matrices, Pyramid, values_at
+from dfm_flax.codec.pyramid.geometry import Grids, Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.rate import soft_round
 from dfm_flax.data.images import Image
@@ -37,10 +36,6 @@ from dfm_flax.training.soap import scale_by_soap
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import make_step
 from dfm_flax.typing import AnyArray, Count
-
-log = logging.getLogger(__name__)
-
-Grids = tuple[Float[AnyArray, "_height _width"], ...]
 
 _LOG_EVERY, _CHECKPOINT_EVERY = 50, 500
 _CHECKPOINT_VERSION = 1
@@ -147,8 +142,7 @@ def rate_distortion_loss(
     """
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
-        picture = network.draw(weights, gain * values_at(grids, batch.matrices))
-        picture = network.sharpen(weights, jax.lax.optimization_barrier(picture))
+        picture = network.picture(weights, gain * values_at(grids, batch.matrices))
         return jnp.mean((picture - batch.colors) ** 2), network.bits(weights, grids)
 
     def off(params: Any, batch: Batch) -> Scalar:

@@ -42,11 +42,6 @@ struct Sizes {
   int m, n;
 };
 
-Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
-
 template <class Basis>
 void Forward(ffi::ThreadPool& pool, Sizes sizes, int frequency, const float* x,
              const float* matrix, float* y, float* z) {

@@ -39,6 +39,11 @@ class Scratch {
   std::size_t size_ = 0, used_ = 0;
 };
 
+inline Scratch& ThreadScratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
 // sin(pi x) and cos(pi x). The reduction to half a period is exact, also for large x.
 // The polynomials are those of trigonometry.py.
 inline void SinCosPi(const float* x, float* sin, float* cos) {
