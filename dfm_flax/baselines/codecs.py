@@ -69,7 +69,12 @@ def _webp(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
 
 
 def _avif(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
-    return [_coded(image, "AVIF", quality=quality, speed=0) for quality in _QUALITIES]
+    """With and without halved color, at the slowest speed."""
+    return [
+        _coded(image, "AVIF", quality=quality, speed=0, subsampling=subsampling)
+        for quality in _QUALITIES
+        for subsampling in (("4:2:0", "4:4:4") if image.shape[-1] == 3 else ("4:0:0",))
+    ]
 
 
 def _jpeg_xl(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from dfm_flax.baselines import published
 from dfm_flax.baselines.codecs import Coded, codecs
 from dfm_flax.codec import container
 from dfm_flax.data.image_files import image_name
@@ -21,16 +22,6 @@ from dfm_flax.metrics.rate_distortion import Point
 OURS = "DFM"
 COIN = "COIN, trained as long"
 _SHOWN = (256, 384)  # height and width of what is shown, at most
-# Means over all 24 Kodak images: (bpp, PSNR in dB). Dupont et al., "COIN", 2021
-# (arXiv:2103.03123), figure 2.
-COIN_ON_KODAK = (
-    (0.037, 22.4),
-    (0.074, 23.2),
-    (0.160, 24.6),
-    (0.307, 26.4),
-    (0.611, 28.4),
-    (1.209, 30.6),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +39,7 @@ class Comparison:
     Attributes:
       name, original: of the image, and the `center` of it: whole images would fill the memory.
       points: by codec.
+      is_of_kodak: whether what is published for Kodak's images says something about this one.
       shown: by codec, at about the same size: that of the file of ours nearest to 0.3 bpp; of
         the others the largest that is no larger, or else their smallest.
     """
@@ -56,6 +48,7 @@ class Comparison:
     original: Float[np.ndarray, "height width channels"]
     points: dict[str, list[Point]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
+    is_of_kodak: bool = False
 
 
 def compare(
@@ -91,7 +84,8 @@ def compare(
                     raise
                 failed(error)
                 continue
-            comparison = Comparison(image.name, center(image.pixels))
+            is_of_kodak = published.is_of_kodak(image.name, *image.pixels.shape[:2])
+            comparison = Comparison(image.name, center(image.pixels), is_of_kodak=is_of_kodak)
             _add(comparison, OURS, image.pixels, ours, largest=None)
             bar.update()
             size = comparison.shown[OURS].point.bpp
@@ -101,6 +95,8 @@ def compare(
             trained = [Point(**point) for name, point in networks if name == image.name]
             if trained:
                 comparison.points[COIN] = trained
+            if is_of_kodak:
+                comparison.points.update(published.of_image(image.name))
             compared.append(comparison)
     return compared
 

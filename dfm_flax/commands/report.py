@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     from dfm_flax.codec.comparison import OURS, compare
     from dfm_flax.commands.failures import Failures
     from dfm_flax.data.image_files import list_files
-    from dfm_flax.reports.page import bd_table, coin_table, write_page
+    from dfm_flax.reports.page import bd_table, coin_table, published_table, write_page
     from dfm_flax.reports.tables import print_table
 
     files = list_files(options.images)
@@ -47,6 +47,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     write_page(out, comparisons, OURS)
     print("BD-rate of the .dfm files in percent (negative: smaller at equal PSNR)")
     print_table(bd_table(comparisons, OURS))
+    against_published = published_table(comparisons, OURS)
+    if against_published:
+        print("BD-rate of their means to those published for all Kodak images")
+        print_table(against_published)
     against_coin = coin_table(comparisons, OURS)
     if against_coin:
         print("the rate of the .dfm files at COIN's PSNR")

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Real
 from matplotlib.figure import Figure
 
-from dfm_flax.codec.comparison import COIN, COIN_ON_KODAK, Comparison
+from dfm_flax.baselines import published
+from dfm_flax.codec.comparison import COIN, Comparison
 from dfm_flax.data.images import to_pillow
 from dfm_flax.files import atomic_path
 from dfm_flax.metrics.rate_distortion import (
@@ -49,6 +50,7 @@ def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note:
         "<h2>Rate at equal PSNR</h2><p>BD-rate: by how many percent a file is smaller (negative) "
         "than that of the codec above, on average over the PSNRs that both reach.</p>",
         _table(bd_table(comparisons, ours)),
+        *_against_published(comparisons, ours),
         *_against_coin(comparisons, ours),
         "<h2>At equal size</h2>",
         *map(_pictures, comparisons),
@@ -82,13 +84,32 @@ def coin_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]
     if _half_of_kodak(comparisons):
         mean = [Point(*point) for point in _mean_curve([one.points[ours] for one in comparisons])]
         rows += [
-            _against("published mean of 24", Point(bpp, quality, np.nan), mean)
-            for bpp, quality in COIN_ON_KODAK
+            _against("published mean of 24", point, mean)
+            for point in published.means_of_kodak()["COIN"]
         ]
     return rows + [
         _against(one.name, point, one.points[ours])
         for one in comparisons
         for point in one.points.get(COIN, [])
+    ]
+
+
+def published_table(comparisons: list[Comparison], ours: str) -> list[dict[str, Any]]:
+    """BD-rate in percent of our means to those published for all Kodak images.
+
+    A mean is that of rates and of PSNRs, over files that stand at the same place of all images.
+    """
+    curves = [one.points[ours] for one in comparisons]
+    if not _half_of_kodak(comparisons) or len(set(map(len, curves))) > 1:
+        return []
+    mean = [
+        Point(*np.mean([(point.bpp, point.psnr, point.ms_ssim) for point in points], axis=0))
+        for points in zip(*curves, strict=True)
+    ]
+    return [
+        {"published mean of 24": name, "BD-rate": rate if np.isfinite(rate) else None}
+        for name, points in published.means_of_kodak().items()
+        for rate in [bd_rate(points, mean)]
     ]
 
 
@@ -110,7 +131,7 @@ def _codecs(comparisons: list[Comparison]) -> list[str]:
 
 def _half_of_kodak(comparisons: list[Comparison]) -> bool:
     """Whether means published for its 24 images say something about the mean of these."""
-    return len(comparisons) >= 12 and all(one.name.startswith("kodim") for one in comparisons)
+    return len(comparisons) >= 12 and all(one.is_of_kodak for one in comparisons)
 
 
 def _mean_curve(curves: list[list[Point]]) -> list[tuple[float, float, float]]:
@@ -138,7 +159,9 @@ def _curves(comparisons: list[Comparison]) -> str:
                 marker = "o" if len(mean) == 1 else ""
                 axis.plot(mean[:, 0], mean[:, column], label=label, marker=marker)
     if _half_of_kodak(comparisons):
-        axes[0].plot(*zip(*COIN_ON_KODAK, strict=True), "k:", label="COIN (24 Kodak images)")
+        for name, points in published.means_of_kodak().items():
+            rates, qualities = zip(*((point.bpp, point.psnr) for point in points), strict=True)
+            axes[0].plot(rates, qualities, ":", label=f"{name} (mean of 24)")
     for axis, label in zip(axes, ("PSNR (dB)", "MS-SSIM"), strict=True):
         axis.set(xlabel="bits per pixel", ylabel=label, xscale="log")
         axis.grid(alpha=0.3)
@@ -146,6 +169,17 @@ def _curves(comparisons: list[Comparison]) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg")
     return file.getvalue()[file.getvalue().index("<svg") :]
+
+
+def _against_published(comparisons: list[Comparison], ours: str) -> list[str]:
+    rows = published_table(comparisons, ours)
+    if not rows:
+        return []
+    about = (
+        "BD-rate of the means of the files here to those that others published for all 24 of "
+        "Kodak's images: it also has by what these images are easier or harder than all."
+    )
+    return ["<h2>Rate at the PSNR of published means</h2>", f"<p>{about}</p>", _table(rows)]
 
 
 def _against_coin(comparisons: list[Comparison], ours: str) -> list[str]:
