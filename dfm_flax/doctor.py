@@ -149,7 +149,9 @@ def _trained(num_devices: int | None) -> Any:
     state = jax.tree.map(np.array, TrainState.create(rng, params, optimizer))
     step = make_step(loss, optimizer)
     with jax.default_matmul_precision("highest"):
-        train_steps = make_train_steps(step, jax.local_devices()[:1] if num_devices else None)
+        train_steps = make_train_steps(
+            step, tuple(jax.local_devices()[:1]) if num_devices else None
+        )
         on_devices, feed = replicate(state, num_devices), replicate(feed, num_devices)
         on_devices, *_ = train_steps(on_devices, feed, np.int32(0))  # compiles
         cluster.meet()

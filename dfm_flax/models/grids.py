@@ -48,4 +48,5 @@ def grid_at(
     columns: Float[AnyArray, "width nodes_x"],
 ) -> Float[jax.Array, "height width"]:
     """The series of a grid at each row and column of positions, see `cosine_matrix`."""
-    return jnp.matmul(rows @ grid, columns.T)
+    # In the cheaper of the two orders.
+    return jnp.einsum("yj,ji,xi->yx", rows, grid, columns, optimize="optimal")

@@ -1,7 +1,8 @@
 """Train steps: one pure function, mapped over models by vmap and over devices by pmap."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -148,14 +149,17 @@ def over_machines(step: Step) -> Step:
     return jax.vmap(step, in_axes=(axes, 0), out_axes=(axes, 0))
 
 
-def make_train_steps(step: Step, devices: Sequence[jax.Device] | None = None) -> Callable[..., Any]:
+@functools.lru_cache(maxsize=4)
+def make_train_steps(
+    step: Step, devices: tuple[jax.Device, ...] | None = None
+) -> Callable[..., Any]:
     """Many steps a dispatch, on all local devices, or on those that are given.
 
     Returns a function of (state, feed, num_steps): state (donated) and feed replicated over
     the devices, `num_steps` an int32 that may change from call to call without compiling
     again. It returns the new state, the mean metrics of those steps, the first step whose loss
     is not finite (-1 if there is none), shaped like the loss, and whether all parameters are
-    finite.
+    finite. What it compiles is kept for the same step.
     """
 
     def train_steps(state: TrainState, feed: Any, num_steps: Count) -> tuple[Any, ...]:

@@ -20,9 +20,9 @@ MAX_LATENTS = 2**25
 Grids = tuple[Float[AnyArray, "_height _width"], ...]  # finest first
 # Of each grid, what takes its rows or its columns to positions.
 Lines = tuple[Float32[AnyArray, "positions _nodes"], ...]
-# Both.
+# Both; None of a grid whose nodes the positions are.
 Matrices = tuple[
-    tuple[Float32[AnyArray, "height _nodes_y"], Float32[AnyArray, "width _nodes_x"]], ...
+    tuple[Float32[AnyArray, "height _nodes_y"], Float32[AnyArray, "width _nodes_x"]] | None, ...
 ]
 
 
@@ -75,7 +75,11 @@ class Pyramid:
     def at_pixels(self) -> Matrices:
         """What takes the grids to all pixels of the image."""
         rows = self.rows_at(np.arange(self.height) + 0.5)
-        return tuple(zip(rows, self.columns_at(np.arange(self.width) + 0.5), strict=True))
+        columns = self.columns_at(np.arange(self.width) + 0.5)
+        return tuple(
+            None if exponent == 0 else (down, along)
+            for exponent, down, along in zip(self.exponents, rows, columns, strict=True)
+        )
 
 
 def values_at(grids: Grids, matrices: Matrices) -> Float[jax.Array, "grids height width"]:
@@ -83,7 +87,9 @@ def values_at(grids: Grids, matrices: Matrices) -> Float[jax.Array, "grids heigh
     return jnp.stack(
         [
             # Without a barrier XLA's CPU backend computes a product again for each of its uses.
-            jax.lax.optimization_barrier(grid_at(grid, rows, columns))
-            for grid, (rows, columns) in zip(grids, matrices, strict=True)
+            jnp.asarray(grid)
+            if lines is None
+            else jax.lax.optimization_barrier(grid_at(grid, *lines))
+            for grid, lines in zip(grids, matrices, strict=True)
         ]
     )

@@ -1,10 +1,10 @@
 """Training of a machine over a pyramid of grids, for one image.
 
 It minimizes D + lambda R: D the mean squared error of colors in [0, 1], R the bits per pixel of
-the grids under the distributions that the context machine predicts. The grids' numbers are first
-softly rounded, under noise (Kim et al., "C3: High-performance and low-complexity neural
-compression from a single image or video", 2023); in the last part they are rounded, and the
-machines alone go on.
+the grids under the distributions that the context machine predicts, and of what both machines add
+to their start. The grids' numbers are first softly rounded, under noise (Kim et al., "C3:
+High-performance and low-complexity neural compression from a single image or video", 2023); in
+the last part they are rounded, and the machines alone go on.
 
 For a wanted rate or quality, lambda is steered: now and then the grids are really rounded, and
 log lambda moves by what rate or distortion is off.
@@ -12,10 +12,11 @@ log lambda moves by what rate or distortion is off.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import flax.struct
 import jax
@@ -27,6 +28,8 @@ from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 from dfm_flax.codec.pyramid.geometry import Grids, Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.rate import soft_round
+from dfm_flax.codec.pyramid.start import start_floats
+from dfm_flax.codec.pyramid.weights import estimated_bits
 from dfm_flax.data.images import Image
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress, Schedule
@@ -34,11 +37,11 @@ from dfm_flax.training.loop import train as train_loop
 from dfm_flax.training.losses import Loss, Metrics, Scalar
 from dfm_flax.training.soap import scale_by_soap
 from dfm_flax.training.state import TrainState
-from dfm_flax.training.step import make_step
+from dfm_flax.training.step import Step, make_step
 from dfm_flax.typing import AnyArray, Count
 
 _LOG_EVERY, _CHECKPOINT_EVERY = 50, 500
-_CHECKPOINT_VERSION = 1
+_CHECKPOINT_VERSION = 2
 
 _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
@@ -74,6 +77,17 @@ class Target:
     bits: float | None = None
     mse: float | None = None
 
+    @property
+    def of(self) -> "Wanted":
+        return "bits" if self.bits is not None else "mse" if self.mse is not None else None
+
+    @property
+    def value(self) -> float:
+        return self.bits or self.mse or 0.0
+
+
+Wanted = Literal["bits", "mse"] | None  # what a `Target` is of
+
 
 @flax.struct.dataclass
 class Batch:
@@ -82,12 +96,16 @@ class Batch:
     Attributes:
       colors: [C, H, W] in [0, 1].
       matrices: of all pixels.
+      gain: what a unit of the grids stands for.
+      target: bits or mean squared error.
       key: of the noise, one a device.
       step: steps done.
     """
 
     colors: Float[AnyArray, "channels height width"]
     matrices: Matrices
+    gain: Float[AnyArray, ""]
+    target: Float[AnyArray, ""]
     key: UInt32[AnyArray, "own 2"]
     step: Int32[AnyArray, "own"]
 
@@ -99,10 +117,13 @@ class ImageFeed:
     Attributes:
       colors: in [0, 1].
       matrices: of all pixels, `Matrices`.
+      gain, target: see `Batch`.
     """
 
     colors: Float[AnyArray, "*devices channels height width"]
     matrices: Any
+    gain: Float[AnyArray, "*devices"]
+    target: Float[AnyArray, "*devices"]
 
     def draw(
         self, rng: PRNGKeyArray, step: Count
@@ -113,7 +134,7 @@ class ImageFeed:
 
     def at(self, drawn: tuple[UInt32[AnyArray, "own 2"], Int32[AnyArray, "own"]]) -> Batch:
         """The image, and that key."""
-        return Batch(self.colors, self.matrices, *drawn)
+        return Batch(self.colors, self.matrices, self.gain, self.target, *drawn)
 
 
 @flax.struct.dataclass
@@ -132,32 +153,34 @@ class Trained:
 
 
 def rate_distortion_loss(
-    network: Network, gain: float, under_noise: int, target: Target, from_part: float = 0.0
+    network: Network, first: int, under_noise: int, wanted: Wanted, from_part: float = 0.0
 ) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
 
     Args:
+      first: exponent of the finest grid's cells.
       under_noise: steps before the grids are rounded.
+      wanted: what lambda is steered for.
       from_part: of the noise's way from its start to its end that is left out.
     """
+    start = start_floats(network, first)
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
-        picture = network.picture(weights, gain * values_at(grids, batch.matrices))
+        picture = network.picture(weights, batch.gain * values_at(grids, batch.matrices))
         return jnp.mean((picture - batch.colors) ** 2), network.bits(weights, grids)
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
-        if target == Target():
+        if wanted is None:
             return jnp.zeros(())
 
         def measured() -> Scalar:
             mse, bits = of(params["weights"], _rounded(params["grids"]), batch)
-            if target.bits is not None:
+            if wanted == "bits":
                 left = 1 - batch.step[0] / under_noise
                 expected = 1 + _EXCESS[0] * left + _EXCESS[1] * left**3
-                return jnp.log(bits / (expected * target.bits))
-            assert target.mse is not None
-            return jnp.log(target.mse / mse)
+                return jnp.log(bits / (expected * batch.target))
+            return jnp.log(batch.target / mse)
 
         first, last = (part * under_noise for part in _STEERED)
         step = batch.step[0]
@@ -177,7 +200,8 @@ def rate_distortion_loss(
         mse, bits = of(params["weights"], grids, batch)
         pixels = batch.colors.shape[1] * batch.colors.shape[2]
         trade_off = jnp.exp(jax.lax.stop_gradient(params["log_lambda"]))
-        value = mse + trade_off * bits / pixels
+        weights_bits = estimated_bits(network, params["weights"], start)
+        value = mse + trade_off * (bits + weights_bits) / pixels
         steer = jnp.clip(jax.lax.stop_gradient(off(params, batch)), -1.0, 1.0)
         # Adds nothing; its gradient is what log lambda moves against.
         value -= steer * (params["log_lambda"] - jax.lax.stop_gradient(params["log_lambda"]))
@@ -211,7 +235,8 @@ def train(
       folder: for checkpoints.
     """
     colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
-    feed = ImageFeed(colors, pyramid.at_pixels())
+    numbers = np.asarray(gain, np.float32), np.asarray(target.value, np.float32)
+    feed = ImageFeed(colors, pyramid.at_pixels(), *numbers)
     params: Any = {
         "weights": {name: np.array(array, np.float32) for name, array in start.items()},
         "grids": tuple(
@@ -221,17 +246,13 @@ def train(
         "log_lambda": np.float32(math.log(trade_off)),
     }
     goes_on = grids is not None
-    under_noise = num_steps - round(_ROUNDED * num_steps)
-    optimizer = _optimizer(pyramid, under_noise, num_steps, goes_on)
-    loss = rate_distortion_loss(
-        network, gain, under_noise, target, _GOING_ON_FROM if goes_on else 0.0
-    )
+    step, optimizer = _step(network, pyramid, target.of, num_steps, goes_on)
     state = TrainState.create(np.asarray(jax.random.PRNGKey(seed)), params, optimizer)
     settings = network, pyramid, start, gain, trade_off, target, num_steps, seed, goes_on
     folder = folder / _identity(image, *settings, dict(enumerate(grids or ())))
     with contextlib.closing(Checkpoints(folder, 1)) as checkpoints:
         state, _ = train_loop(
-            make_step(loss, optimizer),
+            step,
             jax.tree.map(np.asarray, state),
             feed,
             Schedule(num_steps, _LOG_EVERY, _CHECKPOINT_EVERY),
@@ -242,6 +263,18 @@ def train(
     params = state.params
     rounded = tuple(np.rint(np.asarray(grid)) for grid in params["grids"])
     return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
+
+
+@functools.lru_cache(maxsize=2)
+def _step(
+    network: Network, pyramid: Pyramid, wanted: Wanted, num_steps: int, goes_on: bool
+) -> tuple[Step, optax.GradientTransformation]:
+    """One step, and its optimizer: kept, so that all trainings alike are compiled once."""
+    under_noise = num_steps - round(_ROUNDED * num_steps)
+    optimizer = _optimizer(pyramid, under_noise, num_steps, goes_on)
+    from_part = _GOING_ON_FROM if goes_on else 0.0
+    loss = rate_distortion_loss(network, pyramid.first, under_noise, wanted, from_part)
+    return make_step(loss, optimizer), optimizer
 
 
 def _shown(progress: Progress) -> dict[str, str]:

@@ -1,16 +1,21 @@
 """The weights of both machines in whole numbers: what they add to the start that all share."""
 
 import functools
+import math
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int32, Integer, UInt8
+from jaxtyping import Float, Float32, Int32, Integer, UInt8
 
 from dfm_flax.codec.context_model import FRACTION, ContextModel
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.start import start_weights
 
 MAX_STEP_CODE = FRACTION  # step sizes are 2^0 to 2^-14
+
+_TYPICAL_STEP = 2.0**-6  # for the bits that weights will take
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +94,16 @@ def _to_steps(
 ) -> Int32[np.ndarray, "..."]:
     from_start = weights[rows].astype(np.float64) - np.ldexp(start[rows].astype(float), -FRACTION)
     return np.rint(np.ldexp(from_start, int(code))).astype(np.int32)
+
+
+def estimated_bits(network: Network, weights: Weights, start: Weights) -> Float[jax.Array, ""]:
+    """Bits of what weights add to their start, about, while they are trained.
+
+    Each group has a Laplace distribution of the scale b that fits it: log2(2 e b / step) bits a
+    weight where b is large, and none where nothing is added.
+    """
+    bits = jnp.zeros(())
+    for group in network.groups:
+        added = jnp.abs(weights[group.name][group.rows] - start[group.name][group.rows])
+        bits += added.size * jnp.log2(1 + 2 * math.e / _TYPICAL_STEP * jnp.mean(added))
+    return bits

@@ -98,8 +98,9 @@ def test_lambda_moves_towards_the_target(photo, target, step, gradient):
     }
     colors = photo(16, 20).pixels.transpose(2, 0, 1)
     key = np.asarray(jax.random.PRNGKey(0))[None]
-    batch = Batch(colors, PYRAMID.at_pixels(), key, np.array([step], np.int32))
-    loss = rate_distortion_loss(NETWORK, 0.3, 100, target)
+    numbers = np.asarray(0.3, np.float32), np.asarray(target.value, np.float32)
+    batch = Batch(colors, PYRAMID.at_pixels(), *numbers, key, np.array([step], np.int32))
+    loss = rate_distortion_loss(NETWORK, PYRAMID.first, 100, target.of)
 
     def of(log_lambda):
         return loss(params | {"log_lambda": log_lambda}, batch, jax.random.PRNGKey(0))

@@ -1,11 +1,13 @@
+import jax
 import numpy as np
 import pytest
 
+from dfm_flax.codec import entropy
 from dfm_flax.codec.context_model import FRACTION, MAX_WEIGHT, OFFSETS
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS
 from dfm_flax.codec.pyramid.network import NEIGHBORS, Network
 from dfm_flax.codec.pyramid.start import start_floats, start_weights
-from dfm_flax.codec.pyramid.weights import CodedWeights
+from dfm_flax.codec.pyramid.weights import CodedWeights, estimated_bits
 
 
 def test_the_start_is_whole_and_in_range():
@@ -120,3 +122,26 @@ def test_the_context_in_whole_numbers_is_that_of_training(pyramid_image, count):
     assert off.max() < 1 / 16 + 0.02
     assert np.sqrt(np.mean(off**2)) < 0.03
     assert np.abs(code - 8 * np.clip(log_scales, -5, 5)).max() < 1.01
+
+
+def test_estimated_bits_are_about_those_of_the_coder():
+    """Of weights that are Laplacian around their start, at the step size that is assumed."""
+    network, rng = Network(3, MAX_GRIDS), np.random.default_rng(0)
+    start = start_floats(network, 0)
+    weights = {
+        name: array + rng.laplace(0, 0.1, array.shape).astype(np.float32)
+        for name, array in start.items()
+    }
+    codes = np.full(len(network.groups), 6, np.uint8)
+    coded = CodedWeights.rounded(weights, network, 0, codes)
+    shape, widths = entropy.best_models(coded.integers)
+    bits = sum(
+        entropy.bits(shape, width, integers)
+        for width, integers in zip(widths, coded.integers, strict=True)
+    )
+    assert float(estimated_bits(network, weights, start)) == pytest.approx(bits, rel=0.05)
+    assert float(estimated_bits(network, start, start)) == 0
+    gradient = jax.grad(estimated_bits, argnums=1)(network, weights, start)
+    for name, array in gradient.items():
+        # Towards the start, each of a group alike.
+        np.testing.assert_array_equal(np.sign(array), np.sign(weights[name] - start[name]))
