@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 # Few processes: each test already uses several cores.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test fast mutants lint docs install clean
+.PHONY: help demo test fast mutants fuzz lint docs install clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,6 +32,10 @@ fast: install  ## the tests that take no longer than seconds
 
 mutants: install  ## put faults into a copy of the code, one after the other: the tests must find each
 	$(BIN)/python tests/mutants/run.py
+
+fuzz: install  ## look for bytes that break the reader of .dfm files, for ten minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/codec/fuzz.py -max_total_time=600
 
 lint: install  ## format and lint checks, types, the order of imports, duplicates
 	$(BIN)/ruff format --check .
