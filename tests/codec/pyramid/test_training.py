@@ -59,6 +59,29 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, photo, monkeypatch
     assert whole.trade_off != pytest.approx(2e-3, rel=1e-3)  # it was steered
 
 
+@pytest.mark.slow
+def test_trainings_alike_are_compiled_once(tmp_path, photo, monkeypatch):
+    """Of images of one size, for any rate; a quality is steered for by another step."""
+    traced = []
+
+    def counted(*arguments):
+        loss = rate_distortion_loss(*arguments)
+        return lambda *inputs: traced.append(arguments[3]) or loss(*inputs)
+
+    monkeypatch.setattr(training, "rate_distortion_loss", counted)
+    start = start_floats(NETWORK, 0)
+    shared = NETWORK, PYRAMID, start
+    training._step.cache_clear()
+    train(photo(16, 20), *shared, 0.3, 2e-3, Target(bits=600.0), 30, tmp_path)
+    once = traced.copy()
+    assert set(once) == {"bits"}
+    train(photo(16, 20, levels=65535), *shared, 0.2, 1e-3, Target(bits=900.0), 30, tmp_path, seed=1)
+    assert traced == once
+    train(photo(16, 20), *shared, 0.3, 2e-3, Target(mse=1e-3), 30, tmp_path)
+    assert set(traced) == {"bits", "mse"}
+    training._step.cache_clear()
+
+
 def test_other_settings_do_not_go_on_with_a_run(photo):
     image, start = photo(16, 20), start_floats(NETWORK, 0)
     moved = dict(start, bias=start["bias"] + np.float32(1e-3))
