@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 MIN_BYTES = 96  # of a file: header, step sizes, and the last words of what is coded
 
 _HEADER = 48  # bytes, about
-_WEIGHT_BITS = 6.5
+_WEIGHT_BITS = 4.5
 _LARGEST_SHARE = 0.25  # of a file that its weights may take
 _MARGIN = 0.985  # of the bits are aimed at, so that few files are too large in the end
 _ABOVE = 0.06  # dB that are aimed at above a quality

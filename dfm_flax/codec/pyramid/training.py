@@ -51,9 +51,8 @@ _ANNEALED = 0.75  # the part of the steps under noise in which both come to thei
 _WEIGHTS_RATE = 0.015  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
-_GRID_RATE, _MAX_GRID_RATE = 0.16, 0.64  # of cells of four pixels; half or twice of the next
-_LAST_GRID_RATE = 0.03  # relative, so that lambda has a say to the end
-_GRID_DECAY = 1.0
+_GRID_RATE, _MAX_GRID_RATE = 0.11, 0.44  # of cells of four pixels; half or twice of the next
+_LAST_GRID_RATE = 0.01  # relative, so that lambda has a say to the end
 _GOING_ON_FROM = 0.3  # of the noise's way, where a training goes on: less moves no whole number
 _GOING_ON = 0.1, 1.0  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
@@ -330,7 +329,7 @@ def _optimizer(
 
     def of_grid(exponent: int) -> optax.GradientTransformation:
         rate = grids_part * _grid_rate(exponent)
-        falling = optax.cosine_decay_schedule(rate, under_noise, _LAST_GRID_RATE, _GRID_DECAY)
+        falling = optax.cosine_decay_schedule(rate, under_noise, _LAST_GRID_RATE)
         schedule = optax.join_schedules([falling, optax.constant_schedule(0.0)], [under_noise])
         return optax.chain(optax.scale_by_adam(0.9, 0.99), optax.scale_by_learning_rate(schedule))
 
