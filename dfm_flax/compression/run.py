@@ -19,11 +19,21 @@ from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.loop import Progress
-from dfm_flax.training.observer import Observers, write_observation
+from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
 from dfm_flax.training.optimizers import make_schedule
-from dfm_flax.training.performance import OPERATIONS, performance
+from dfm_flax.training.performance import OPERATIONS, PERFORMANCE_CHARTS, performance
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica
+
+_LAYOUT = {
+    "how good": {
+        "PSNR of batches, dB": [r"psnr/.*"],
+        "PSNR of whole images, dB": [r"at_a_glance/whole_psnr/.*"],
+        "SSIM and MS-SSIM of whole images": [r"at_a_glance/whole_(ms_)?ssim/.*"],
+        "learning rate": ["learning_rate"],
+    },
+    **PERFORMANCE_CHARTS,
+}
 
 
 class CompressionRun:
@@ -68,7 +78,7 @@ class CompressionRun:
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
                 self._writer, self._tensorboard = writers
-                describe(self._tensorboard, self.config, params)
+                describe(self._tensorboard, self.config, params, _LAYOUT)
                 yield
 
     def log(self, progress: Progress, part: slice, weights: int) -> None:
@@ -85,6 +95,7 @@ class CompressionRun:
         self._tensorboard.write_scalars(
             progress.step,
             {f"psnr/{job.name}": psnr for job, psnr in zip(self.jobs, psnrs, strict=True)}
+            | {f"{AT_A_GLANCE}psnr": float(np.mean(psnrs))}
             | performance(progress, pixels, OPERATIONS * weights * pixels),
         )
         scalars = {
@@ -112,6 +123,6 @@ class CompressionRun:
             params = state.params_of(i)
             entry, picture = measure(self._run, self.machine, job, params, curve, num_steps)
             results.append(entry)
-            self._tensorboard.write_images(num_steps, {job.name: picture[None]})
+            self._tensorboard.write_images(num_steps, {f"figures/{job.name}": picture[None]})
         self._run.write_results(results)
         return results

@@ -19,11 +19,21 @@ from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress
-from dfm_flax.training.observer import Observers, write_observation
-from dfm_flax.training.performance import OPERATIONS, performance
+from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
+from dfm_flax.training.performance import OPERATIONS, PERFORMANCE_CHARTS, performance
 from dfm_flax.training.state import TrainState, num_parameters
 
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
+_LAYOUT = {
+    "how good": {
+        "PSNR of batches, dB": ["psnr"],
+        "squared error of held-out images": ["at_a_glance/held_out/mse"],
+        "Fréchet distance of samples": [r"at_a_glance/frechet_.*"],
+        "loss and its parts": ["loss", "mse", "penalty", "divergence"],
+        "learning rates": [r"learning_rate/.*"],
+    },
+    **PERFORMANCE_CHARTS,
+}
 
 
 class GenerationRun:
@@ -72,7 +82,7 @@ class GenerationRun:
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
                 self._writer, self._tensorboard = writers
                 self._num_products = self.model.num_products(num_parameters(params), self.shape)
-                describe(self._tensorboard, self.config, params)
+                describe(self._tensorboard, self.config, params, _LAYOUT)
                 yield
 
     def log(self, progress: Progress) -> dict[str, str]:
@@ -94,7 +104,9 @@ class GenerationRun:
         self._writer.write_scalars(step, scalars)
         products = training.batch_size * self._num_products
         self._tensorboard.write_scalars(
-            step, performance(progress, training.batch_size, OPERATIONS * products)
+            step,
+            {f"{AT_A_GLANCE}psnr": psnr}
+            | performance(progress, training.batch_size, OPERATIONS * products),
         )
         if self._observers is not None and progress.whole is not None and self.looks(step):
             snapshot = self.snapshot(progress.whole)

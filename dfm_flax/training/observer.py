@@ -12,6 +12,9 @@ from ml_collections import ConfigDict
 from dfm_flax.errors import UsageError
 from dfm_flax.registry import Registry
 
+# TensorBoard puts curves and pictures that are named so side by side, before all others.
+AT_A_GLANCE = "at_a_glance/"
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -68,9 +71,11 @@ class Observers:
 
 
 def write_observation(writer: Any, step: int, seen: Observation) -> None:
-    """Writes what observers saw to a metric writer of clu."""
-    writer.write_scalars(step, seen.metrics)
-    writer.write_images(step, {name: figure[None] for name, figure in seen.figures.items()})
+    """Writes what observers saw to a metric writer of clu, where TensorBoard begins."""
+    writer.write_scalars(step, {AT_A_GLANCE + name: v for name, v in seen.metrics.items()})
+    writer.write_images(
+        step, {AT_A_GLANCE + name: figure[None] for name, figure in seen.figures.items()}
+    )
 
 
 def _merged(observations: Iterable[Observation]) -> Observation:

@@ -4,11 +4,14 @@ clu needs TensorFlow, which takes seconds to import: import this file only to tr
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
 
 from dfm_flax import tensorflow_log
 from dfm_flax.config import flatten
@@ -45,10 +48,39 @@ def open_writers(
         ) from error
 
 
-def describe(writer: metric_writers.MetricWriter, config: ConfigDict, params: Any) -> None:
-    """Writes the hyperparameters of a run and a table of its parameters."""
+Layout = Mapping[str, Mapping[str, Sequence[str]]]  # of each category, by title: a chart's tags
+
+
+def describe(
+    writer: metric_writers.MetricWriter, config: ConfigDict, params: Any, layout: Layout
+) -> None:
+    """Writes the hyperparameters of a run, a table of its parameters, and how its curves lie.
+
+    Args:
+      layout: of TensorBoard's page of custom scalars; tags are regular expressions.
+    """
     flat = flatten(config)
     plain = {key: v if isinstance(v, int | float | str) else str(v) for key, v in flat.items()}
     writer.write_hparams(plain)
     overview = parameter_overview.get_parameter_overview(params)
     writer.write_texts(0, {"parameters": "\n".join(f"    {line}" for line in overview.split("\n"))})
+    (value,) = custom_scalar_summary.pb(_as_message(layout)).value
+    tensor = np.array(value.tensor.string_val[0])
+    writer.write_summaries(0, {value.tag: tensor}, {value.tag: value.metadata})
+
+
+def _as_message(layout: Layout) -> layout_pb2.Layout:
+    return layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(
+                        title=name, multiline=layout_pb2.MultilineChartContent(tag=tags)
+                    )
+                    for name, tags in charts.items()
+                ],
+            )
+            for title, charts in layout.items()
+        ]
+    )
