@@ -17,23 +17,14 @@ from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.models.machine import make_machine
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
+from dfm_flax.training.charts import layout
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.loop import Progress
 from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
 from dfm_flax.training.optimizers import make_schedule
-from dfm_flax.training.performance import OPERATIONS, PERFORMANCE_CHARTS, performance
+from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica
-
-_LAYOUT = {
-    "how good": {
-        "PSNR of batches, dB": [r"psnr/.*"],
-        "PSNR of whole images, dB": [r"at_a_glance/whole_psnr/.*"],
-        "SSIM and MS-SSIM of whole images": [r"at_a_glance/whole_(ms_)?ssim/.*"],
-        "learning rate": ["learning_rate"],
-    },
-    **PERFORMANCE_CHARTS,
-}
 
 
 class CompressionRun:
@@ -78,7 +69,7 @@ class CompressionRun:
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
                 self._writer, self._tensorboard = writers
-                describe(self._tensorboard, self.config, params, _LAYOUT)
+                describe(self._tensorboard, self.config, params, layout(self._observers.charts))
                 yield
 
     def log(self, progress: Progress, part: slice, weights: int) -> None:

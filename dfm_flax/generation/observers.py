@@ -1,5 +1,7 @@
 """What a generator shows of itself while it trains."""
 
+from typing import ClassVar
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -9,6 +11,7 @@ from dfm_flax.generation.drawing import encode
 from dfm_flax.generation.inversion import invert
 from dfm_flax.generation.observer import GeneratorSnapshot
 from dfm_flax.generation.prior import find_prior
+from dfm_flax.training.charts import Charts
 from dfm_flax.training.observer import Observation, Observer
 
 _SHOWN = 32  # images in a picture of reconstructions, and twice as many samples
@@ -44,6 +47,8 @@ class Samples(Observer):
 
 class HeldOut(Observer):
     """A metric, held_out/mse, and a picture: images of the split test, which it never sees."""
+
+    charts: ClassVar[Charts] = {"squared error of held-out images": ["held_out/mse"]}
 
     def __init__(self, config: ConfigDict):
         """Loads them."""

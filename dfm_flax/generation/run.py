@@ -17,23 +17,14 @@ from dfm_flax.generation.training_images import TrainingImages, open_training_im
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
+from dfm_flax.training.charts import layout
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress
 from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
-from dfm_flax.training.performance import OPERATIONS, PERFORMANCE_CHARTS, performance
+from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState, num_parameters
 
 _MEASURED = 10_000  # images that the final reconstruction error is measured on
-_LAYOUT = {
-    "how good": {
-        "PSNR of batches, dB": ["psnr"],
-        "squared error of held-out images": ["at_a_glance/held_out/mse"],
-        "Fréchet distance of samples": [r"at_a_glance/frechet_.*"],
-        "loss and its parts": ["loss", "mse", "penalty", "divergence"],
-        "learning rates": [r"learning_rate/.*"],
-    },
-    **PERFORMANCE_CHARTS,
-}
 
 
 class GenerationRun:
@@ -82,7 +73,8 @@ class GenerationRun:
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
                 self._writer, self._tensorboard = writers
                 self._num_products = self.model.num_products(num_parameters(params), self.shape)
-                describe(self._tensorboard, self.config, params, _LAYOUT)
+                charts = self._observers.charts if self._observers is not None else {}
+                describe(self._tensorboard, self.config, params, layout(charts))
                 yield
 
     def log(self, progress: Progress) -> dict[str, str]:

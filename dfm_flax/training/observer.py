@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.registry import Registry
+from dfm_flax.training.charts import Charts
 
 # TensorBoard puts curves and pictures that are named so side by side, before all others.
 AT_A_GLANCE = "at_a_glance/"
@@ -33,7 +34,12 @@ class Observer(abc.ABC):
     """Looks at a run; made once for it, before it trains, and called every so many steps.
 
     Settings and data that it cannot use raise UsageError when it is made.
+
+    Attributes:
+      charts: of its metrics, for TensorBoard's page of custom scalars.
     """
+
+    charts: ClassVar[Charts] = {}
 
     def __init__(self, config: ConfigDict):
         """Keeps the config of the run."""
@@ -60,6 +66,15 @@ class Observers:
             )
         self._every = every
         self._observers = [registry.get(name)(config) for name in config.observers]
+
+    @property
+    def charts(self) -> Charts:
+        """Those of all of them."""
+        return {
+            title: [AT_A_GLANCE + tag for tag in tags]
+            for observer in self._observers
+            for title, tags in observer.charts.items()
+        }
 
     def due(self, step: int) -> bool:
         """Whether they look after that step."""

@@ -7,15 +7,6 @@ from dfm_flax.training.loop import Progress
 
 OPERATIONS = 6  # of a weight at an example: 2 for the value, and for the gradients in both
 
-PERFORMANCE_CHARTS = {
-    "how fast": {
-        "examples per second": ["speed/examples_per_second"],
-        "useful GFLOP/s": ["speed/useful_gigaflops"],
-        "seconds since the entry before": [r"seconds/.*"],
-        "memory, GB": ["memory/gigabytes"],
-    }
-}
-
 
 def performance(progress: Progress, batch_size: int, operations: float) -> dict[str, float]:
     """Metrics for TensorBoard, since the last call of `on_log`.

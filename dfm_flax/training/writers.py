@@ -4,7 +4,7 @@ clu needs TensorFlow, which takes seconds to import: import this file only to tr
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
 from dfm_flax import tensorflow_log
 from dfm_flax.config import flatten
 from dfm_flax.errors import DfmError, one_line
+from dfm_flax.training.charts import Charts
 
 tensorflow_log.silence()
 
@@ -48,17 +49,13 @@ def open_writers(
         ) from error
 
 
-Layout = Mapping[str, Mapping[str, Sequence[str]]]  # of each category, by title: a chart's tags
-
-
 def describe(
-    writer: metric_writers.MetricWriter, config: ConfigDict, params: Any, layout: Layout
+    writer: metric_writers.MetricWriter,
+    config: ConfigDict,
+    params: Any,
+    layout: Mapping[str, Charts],
 ) -> None:
-    """Writes the hyperparameters of a run, a table of its parameters, and how its curves lie.
-
-    Args:
-      layout: of TensorBoard's page of custom scalars; tags are regular expressions.
-    """
+    """Writes the hyperparameters of a run, a table of its parameters, and how its curves lie."""
     flat = flatten(config)
     plain = {key: v if isinstance(v, int | float | str) else str(v) for key, v in flat.items()}
     writer.write_hparams(plain)
@@ -69,7 +66,7 @@ def describe(
     writer.write_summaries(0, {value.tag: tensor}, {value.tag: value.metadata})
 
 
-def _as_message(layout: Layout) -> layout_pb2.Layout:
+def _as_message(layout: Mapping[str, Charts]) -> layout_pb2.Layout:
     return layout_pb2.Layout(
         category=[
             layout_pb2.Category(
