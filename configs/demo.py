@@ -17,4 +17,6 @@ def get_config() -> ConfigDict:
     config.training.num_steps = 2_000
     config.training.batch_size = 4_096
     config.training.checkpoint_every = 500
+    config.observers = ("reconstructions",)
+    config.observe_every = 200
     return config

@@ -5,7 +5,7 @@
     dfm train --config digits:vae ...           the variational autoencoder
     dfm train --config digits:autoencoder ...   the same decoder, straight to pixels
 
-13 s of training on two busy CPU cores, and reconstructions of 27.1 dB.
+29 s of training on two very busy CPU cores, and reconstructions of 27.4 dB.
 """
 
 from ml_collections import ConfigDict
@@ -25,9 +25,11 @@ def get_config(variant: str = "dfm") -> ConfigDict:
     if name == "dfm":
         config.model.machine.width = 8
         config.model.machine.max_frequencies = (3, 1, 1)
+        # Machines that start smooth stay smooth between the pixels, and allow larger steps.
+        config.model.machine.variances = (0.02, 0.01, 0.5)
 
     config.optimizer.b2 = 0.99
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 4e-3 if name == "dfm" else 2e-3
     config.optimizer.warmup_steps = 100
     config.optimizer.ema_decay = 0.99
 

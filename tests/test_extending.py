@@ -33,7 +33,7 @@ def test_each_idea_is_one_file_outside_of_the_package(tmp_path):
     for name, text in FILES:
         (tmp_path / name).write_text(text)
     for line in COMMANDS:
-        program, *arguments = shlex.split(line)
+        program, *arguments = shlex.split(line.replace("\\\n", " "))
         assert program == "dfm"
         script = Path(sys.executable).with_name("dfm")
         command = [script] if script.exists() else [sys.executable, "-m", "dfm_flax"]
@@ -49,4 +49,4 @@ def test_each_idea_is_one_file_outside_of_the_package(tmp_path):
     with PIL.Image.open(tmp_path / "shuffled.png") as picture:
         assert np.asarray(picture).std() > 20
     assert "mean_color" in scalars(tmp_path / "runs" / "brightness")
-    assert "latents/deviation" in scalars(tmp_path / "runs" / "spread")
+    assert "at_a_glance/latents/deviation" in scalars(tmp_path / "runs" / "spread")

@@ -1,11 +1,13 @@
 """What a run of compression shows of itself while it trains."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from dfm_flax.compression.observer import MachinesSnapshot
 from dfm_flax.metrics.distortion import distortion
+from dfm_flax.training.charts import Charts
 from dfm_flax.training.observer import Observation, Observer
 
 _SHOWN = 4  # machines: a picture of each takes a second or so
@@ -27,6 +29,11 @@ class Reconstructions(Observer):
 
 class Distortion(Observer):
     """Metrics: PSNR, SSIM and MS-SSIM of the whole images, of the first machines."""
+
+    charts: ClassVar[Charts] = {
+        "PSNR of whole images, dB": ["whole_psnr/"],
+        "SSIM and MS-SSIM of whole images": ["whole_ssim/", "whole_ms_ssim/"],
+    }
 
     def __call__(self, snapshot: MachinesSnapshot) -> Observation:
         """See `Observer`."""

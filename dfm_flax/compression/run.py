@@ -17,9 +17,10 @@ from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.models.machine import make_machine
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
+from dfm_flax.training.charts import layout
 from dfm_flax.training.checkpoints import Checkpoints, History
 from dfm_flax.training.loop import Progress
-from dfm_flax.training.observer import Observers, write_observation
+from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
 from dfm_flax.training.optimizers import make_schedule
 from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState
@@ -68,7 +69,7 @@ class CompressionRun:
 
             with contextlib.closing(self.checkpoints), open_writers(self.folder, name) as writers:
                 self._writer, self._tensorboard = writers
-                describe(self._tensorboard, self.config, params)
+                describe(self._tensorboard, self.config, params, layout(self._observers.charts))
                 yield
 
     def log(self, progress: Progress, part: slice, weights: int) -> None:
@@ -85,6 +86,7 @@ class CompressionRun:
         self._tensorboard.write_scalars(
             progress.step,
             {f"psnr/{job.name}": psnr for job, psnr in zip(self.jobs, psnrs, strict=True)}
+            | {f"{AT_A_GLANCE}psnr": float(np.mean(psnrs))}
             | performance(progress, pixels, OPERATIONS * weights * pixels),
         )
         scalars = {
@@ -112,6 +114,6 @@ class CompressionRun:
             params = state.params_of(i)
             entry, picture = measure(self._run, self.machine, job, params, curve, num_steps)
             results.append(entry)
-            self._tensorboard.write_images(num_steps, {job.name: picture[None]})
+            self._tensorboard.write_images(num_steps, {f"figures/{job.name}": picture[None]})
         self._run.write_results(results)
         return results

@@ -1,5 +1,7 @@
 """How far samples are from real images, while a generator trains."""
 
+from typing import ClassVar
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -8,6 +10,7 @@ from dfm_flax.evaluation.classifier_features import classifier_features
 from dfm_flax.generation.observer import GeneratorSnapshot
 from dfm_flax.generation.priors.gaussian import Gaussian
 from dfm_flax.metrics.generation import frechet_distance
+from dfm_flax.training.charts import Charts
 from dfm_flax.training.observer import Observation, Observer
 
 _IMAGES = 2_000  # of each set: a few seconds, and comparable with itself only
@@ -19,6 +22,8 @@ class FrechetObserver(Observer):
     The features are those of the data set's classifier, which is trained the first time (see
     `evaluation.classifier_features`). Few images make it larger than that of `dfm evaluate`.
     """
+
+    charts: ClassVar[Charts] = {"Frechet distance of samples": ["frechet_"]}
 
     def __init__(self, config: ConfigDict) -> None:
         """Makes the classifier, and looks at real images."""

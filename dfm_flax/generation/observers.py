@@ -1,5 +1,7 @@
 """What a generator shows of itself while it trains."""
 
+from typing import ClassVar
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -8,11 +10,13 @@ from dfm_flax.figures.grids import image_grid
 from dfm_flax.generation.drawing import encode
 from dfm_flax.generation.inversion import invert
 from dfm_flax.generation.observer import GeneratorSnapshot
-from dfm_flax.generation.priors.normal import Normal
+from dfm_flax.generation.prior import find_prior
+from dfm_flax.training.charts import Charts
 from dfm_flax.training.observer import Observation, Observer
 
 _SHOWN = 32  # images in a picture of reconstructions, and twice as many samples
-_FITTED = 1_000  # images whose latents a prior is fitted to
+_FITTED = 1_000  # images whose latents priors are fitted to
+_PRIORS = ("normal", "gaussian", "gmm")  # one latent has a mean, and no covariance
 _HELD_OUT = 1_000  # images; where their latents are searched for, a few:
 _INVERTED = 64
 
@@ -29,17 +33,22 @@ class Reconstructions(Observer):
 
 
 class Samples(Observer):
-    """A picture: samples of the prior `normal`."""
+    """Pictures: samples of each prior that is fitted in a second."""
 
     def __call__(self, snapshot: GeneratorSnapshot) -> Observation:
         """See `Observer`."""
-        prior = Normal.fit(snapshot.latents(_FITTED))
-        samples = snapshot.draw(prior.sample(2 * _SHOWN, seed=0))
-        return Observation(figures={"samples": image_grid(samples)})
+        latents = snapshot.latents(_FITTED)
+        figures = {}
+        for name in _PRIORS if len(latents) > 1 else _PRIORS[:1]:
+            samples = find_prior(name).fit(latents).sample(2 * _SHOWN, seed=0)
+            figures[f"samples/{name}"] = image_grid(snapshot.draw(samples))
+        return Observation(figures=figures)
 
 
 class HeldOut(Observer):
     """A metric, held_out/mse, and a picture: images of the split test, which it never sees."""
+
+    charts: ClassVar[Charts] = {"squared error of held-out images": ["held_out/mse"]}
 
     def __init__(self, config: ConfigDict):
         """Loads them."""

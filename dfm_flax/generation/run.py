@@ -17,9 +17,10 @@ from dfm_flax.generation.training_images import TrainingImages, open_training_im
 from dfm_flax.metrics.distortion import psnr_of_loss
 from dfm_flax.runs import Run
 from dfm_flax.tasks import task_of
+from dfm_flax.training.charts import layout
 from dfm_flax.training.checkpoints import Checkpoints
 from dfm_flax.training.loop import Progress
-from dfm_flax.training.observer import Observers, write_observation
+from dfm_flax.training.observer import AT_A_GLANCE, Observers, write_observation
 from dfm_flax.training.performance import OPERATIONS, performance
 from dfm_flax.training.state import TrainState, num_parameters
 
@@ -72,7 +73,8 @@ class GenerationRun:
             with contextlib.closing(self.checkpoints), open_writers(self.folder) as writers:
                 self._writer, self._tensorboard = writers
                 self._num_products = self.model.num_products(num_parameters(params), self.shape)
-                describe(self._tensorboard, self.config, params)
+                charts = self._observers.charts if self._observers is not None else {}
+                describe(self._tensorboard, self.config, params, layout(charts))
                 yield
 
     def log(self, progress: Progress) -> dict[str, str]:
@@ -94,7 +96,9 @@ class GenerationRun:
         self._writer.write_scalars(step, scalars)
         products = training.batch_size * self._num_products
         self._tensorboard.write_scalars(
-            step, performance(progress, training.batch_size, OPERATIONS * products)
+            step,
+            {f"{AT_A_GLANCE}psnr": psnr}
+            | performance(progress, training.batch_size, OPERATIONS * products),
         )
         if self._observers is not None and progress.whole is not None and self.looks(step):
             snapshot = self.snapshot(progress.whole)

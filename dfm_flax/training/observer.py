@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,10 @@ from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.registry import Registry
+from dfm_flax.training.charts import Charts
+
+# TensorBoard puts curves and pictures that are named so side by side, before all others.
+AT_A_GLANCE = "at_a_glance/"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,12 @@ class Observer(abc.ABC):
     """Looks at a run; made once for it, before it trains, and called every so many steps.
 
     Settings and data that it cannot use raise UsageError when it is made.
+
+    Attributes:
+      charts: of its metrics, for TensorBoard's page of custom scalars.
     """
+
+    charts: ClassVar[Charts] = {}
 
     def __init__(self, config: ConfigDict):
         """Keeps the config of the run."""
@@ -58,6 +67,15 @@ class Observers:
         self._every = every
         self._observers = [registry.get(name)(config) for name in config.observers]
 
+    @property
+    def charts(self) -> Charts:
+        """Those of all of them."""
+        return {
+            title: [AT_A_GLANCE + tag for tag in tags]
+            for observer in self._observers
+            for title, tags in observer.charts.items()
+        }
+
     def due(self, step: int) -> bool:
         """Whether they look after that step."""
         return bool(self._observers) and step % self._every == 0
@@ -68,9 +86,11 @@ class Observers:
 
 
 def write_observation(writer: Any, step: int, seen: Observation) -> None:
-    """Writes what observers saw to a metric writer of clu."""
-    writer.write_scalars(step, seen.metrics)
-    writer.write_images(step, {name: figure[None] for name, figure in seen.figures.items()})
+    """Writes what observers saw to a metric writer of clu, where TensorBoard begins."""
+    writer.write_scalars(step, {AT_A_GLANCE + name: v for name, v in seen.metrics.items()})
+    writer.write_images(
+        step, {AT_A_GLANCE + name: figure[None] for name, figure in seen.figures.items()}
+    )
 
 
 def _merged(observations: Iterable[Observation]) -> Observation:

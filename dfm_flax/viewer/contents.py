@@ -1,7 +1,7 @@
 """What a page shows: the pictures of a file or a run, or a generator, as plain data.
 
 A page gets the coefficients of its machines, or the perceptron that gives them, and draws them
-itself; see `machine.js` and `generator.js`.
+itself; see `machine.js`, `pyramid.js` and `generator.js`.
 """
 
 import base64
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from dfm_flax.codec import container
+from dfm_flax.codec.pyramid.image import PyramidImage
 from dfm_flax.codec.quantized import QuantizedImage
 from dfm_flax.compression.jobs import make_jobs, stored_images
 from dfm_flax.compression.reconstruct import newest_machines
@@ -25,7 +25,8 @@ from dfm_flax.generation.sampler import Sampler
 from dfm_flax.generation.sampling import load_generator
 from dfm_flax.models.decoders import Decoder
 from dfm_flax.runs import Run
-from dfm_flax.typing import AnyArray
+from dfm_flax.viewer import pyramids
+from dfm_flax.viewer.texts import floats_text
 
 _PRIOR = "gaussian"  # of new samples, and of the directions along which latents move
 _MOST_DIRECTIONS = 12
@@ -42,25 +43,16 @@ class Contents:
       machine: the structure of the machines.
       pictures: name, coefficients and original of each; a generator has none.
       generator: its perceptron and its latents, if it is one.
+      pyramid: sizes of the grids that the machine is over, if there are any.
     """
 
     title: str
     facts: list[str]
     size: tuple[int, int]
-    machine: FourierMachine
+    machine: dict[str, Any]
     pictures: list[dict[str, Any]]
     generator: dict[str, Any] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For the page's scripts."""
-        return {
-            "title": self.title,
-            "facts": self.facts,
-            "size": self.size,
-            "machine": _structure(self.machine),
-            "pictures": self.pictures,
-            "generator": self.generator,
-        }
+    pyramid: list[dict[str, int]] | None = None
 
 
 def contents_of(source: str | Path, original: str | Path | None = None) -> Contents:
@@ -88,11 +80,6 @@ def contents_of(source: str | Path, original: str | Path | None = None) -> Conte
 
 def _of_file(file: Path, original: str | Path | None) -> Contents:
     image = container.read(file)
-    if not isinstance(image, QuantizedImage):
-        raise UsageError(
-            f"{file}: the page draws machines of the position alone, of `dfm compress --method "
-            "machine`, and this image is grids; `dfm decompress` draws it"
-        )
     beside = None
     if original is not None:
         photo = read_image(original)
@@ -103,6 +90,13 @@ def _of_file(file: Path, original: str | Path | None) -> Contents:
                 f"{image.width}x{image.height} of {file}"
             )
         beside = _png(photo)
+    pyramid = None
+    if isinstance(image, QuantizedImage):
+        machine, picture = _structure(image.machine), _picture(image.machine, image.params)
+    else:
+        assert isinstance(image, PyramidImage)
+        machine, picture = pyramids.structure_of(image), pyramids.picture_of(image)
+        pyramid = pyramids.grids_of(image)
     num_bytes = file.stat().st_size
     return Contents(
         file.name,
@@ -112,8 +106,9 @@ def _of_file(file: Path, original: str | Path | None) -> Contents:
             f"{8 * num_bytes / (image.width * image.height):.3f} bits per pixel",
         ],
         (image.height, image.width),
-        image.machine,
-        [_picture(file.name, image.machine, image.params, beside)],
+        machine,
+        [{"name": file.name, "original": beside} | picture],
+        pyramid=pyramid,
     )
 
 
@@ -129,9 +124,9 @@ def _of_run(run: Run) -> Contents:
         run.folder.name,
         [f"{width}x{height} pixels", f"{len(jobs)} machines"],
         (height, width),
-        machine,
+        _structure(machine),
         [
-            _picture(job.name, machine, own, _png(job.image))
+            {"name": job.name, "original": _png(job.image)} | _picture(machine, own)
             for job, own in zip(jobs, params, strict=True)
         ],
     )
@@ -150,13 +145,13 @@ def _of_generator(name: str, sampler: Sampler) -> Contents:
     generator = {
         "activation": decoder.activation,
         "layers": _perceptron(decoder, sampler.params["decoder"]["mlp"]),
-        "mean": _base64(mean),
-        "factor": _base64(factor),
-        "directions": _base64(directions.T[::-1][:most]),
+        "mean": floats_text(mean),
+        "factor": floats_text(factor),
+        "directions": floats_text(directions.T[::-1][:most]),
         "deviations": np.sqrt(np.maximum(variances[::-1][:most], 0)).tolist(),
     }
     facts = [f"{width}x{height} pixels", f"{len(mean)} latents"]
-    return Contents(name, facts, (height, width), machine, [], generator)
+    return Contents(name, facts, (height, width), _structure(machine), [], generator)
 
 
 def _perceptron(decoder: Decoder, params: Any) -> list[dict[str, str]]:
@@ -168,8 +163,8 @@ def _perceptron(decoder: Decoder, params: Any) -> list[dict[str, str]]:
     units = [1.0] * len(decoder.hidden) + [unit]
     return [
         {
-            "kernel": _base64(np.asarray(layer["kernel"]) * scale),
-            "bias": _base64(np.asarray(layer["bias"]) * scale),
+            "kernel": floats_text(np.asarray(layer["kernel"]) * scale),
+            "bias": floats_text(np.asarray(layer["bias"]) * scale),
         }
         for layer, scale in zip(layers, units, strict=True)
     ]
@@ -196,17 +191,10 @@ def _structure(machine: FourierMachine) -> dict[str, Any]:
     }
 
 
-def _picture(
-    name: str, machine: FourierMachine, params: Any, original: str | None
-) -> dict[str, Any]:
+def _picture(machine: FourierMachine, params: Any) -> dict[str, str]:
     layers = [params[f"layer_{i}"]["coefficients"] for i in range(machine.depth)]
     vector = np.concatenate([np.ravel(layer) for layer in layers])
-    return {"name": name, "coefficients": _base64(vector), "original": original}
-
-
-def _base64(array: Float[AnyArray, "..."]) -> str:
-    """float32, little-endian, row by row."""
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
+    return {"coefficients": floats_text(vector)}
 
 
 def _png(image: Image) -> str:

@@ -1,22 +1,11 @@
 // A Deep Fourier Machine on the graphics card: from coefficients to colors at any position.
 "use strict";
 
-const TEXTURE_WIDTH = 1024; // texels of a row of the texture that holds the coefficients
+const MOST_PRODUCTS = 2e9; // of one call, which no card takes for one that hangs
 
 const FREQUENCIES = { additive: (m, F) => m * F + 1, full: (m, F) => (F + 1) ** m };
 
-const VERTEX_SHADER = `#version 300 es
-void main() { // a triangle over all of the picture
-  gl_Position = vec4(4 * (gl_VertexID & 1) - 1, 2 * (gl_VertexID & 2) - 1, 0, 1);
-}`;
-
-/** The float32 numbers in a text of base64. */
-function numbers(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
-}
-
-/** Layers of a structure, each with its place in the texture: four features are a texel. */
+/** Layers of a structure, each with its place in the list of coefficients: four features are a texel. */
 function layersOf({ widths, bases, frequencies }) {
   let first = 0;
   return bases.map((basis, i) => {
@@ -25,6 +14,19 @@ function layersOf({ widths, bases, frequencies }) {
     first += (2 * layer.K - 1) * layer.quads;
     return layer;
   });
+}
+
+/** The list of coefficients: layer after layer, row by row, rows filled up with zeros. */
+function coefficientList(layers, vector) {
+  const last = layers.at(-1);
+  const data = new Float32Array(4 * (last.first + (2 * last.K - 1) * last.quads));
+  let from = 0;
+  for (const { first, K, n, quads } of layers) {
+    for (let row = 0; row < 2 * K - 1; row++, from += n) {
+      data.set(vector.subarray(from, from + n), 4 * (first + row * quads));
+    }
+  }
+  return data;
 }
 
 /** The lines of the shader that evaluate a layer: arguments x[] to values x[]. */
@@ -56,22 +58,33 @@ function layerCode({ basis, m, n, F, K, first, quads }, residual) {
 }`;
 }
 
-function fragmentShader(structure) {
-  const layers = layersOf(structure);
-  const most = Math.max(...layers.map(({ quads }) => quads));
-  const gray = structure.widths.at(-1) === 1;
-  return `#version 300 es
-precision highp float;
-precision highp int;
-precision highp sampler2D;
+/** A function of the shader: the machine of arguments x[], which has room for all that layers have. */
+function machineCode(layers, { widths, residual }) {
+  const room = 4 * Math.ceil(Math.max(...widths) / 4);
+  return `
 const float TAU = 6.283185307179586;
 uniform sampler2D coefficients;
-uniform vec2 corner, pixel; // of the part that is drawn, and of a pixel, in the unit square
-out vec4 color;
 
 vec4 weight(int i) {
-  return texelFetch(coefficients, ivec2(i % ${TEXTURE_WIDTH}, i / ${TEXTURE_WIDTH}), 0);
+  return texel(coefficients, i);
 }
+
+vec3 machine(inout float x[${room}]) {
+${layers.map((layer) => layerCode(layer, residual)).join("\n")}
+  return ${widths.at(-1) === 1 ? "vec3(x[0])" : "vec3(x[0], x[1], x[2])"};
+}
+
+float[${room}] arguments() {
+  float x[${room}];
+  for (int i = 0; i < ${room}; i++) x[i] = 0.0;
+  return x;
+}
+`;
+}
+
+const machineShader = (layers, structure) => `${FRAGMENT_HEAD}${machineCode(layers, structure)}
+uniform vec2 corner, pixel; // of the part that is drawn, and of a pixel, in the unit square
+out vec4 color;
 
 void main() {
   vec2 position = corner + pixel * gl_FragCoord.xy;
@@ -79,115 +92,38 @@ void main() {
     color = vec4(0);
     return;
   }
-  float x[${4 * most}];
+  float x[] = arguments();
   x[0] = ${structure.extent.toFixed(9)} * position.x;
   x[1] = ${structure.extent.toFixed(9)} * position.y;
-${layers.map((layer) => layerCode(layer, structure.residual)).join("\n")}
-  vec3 value = ${gray ? "vec3(x[0])" : "vec3(x[0], x[1], x[2])"};
-  color = vec4(0.5 + 0.5 * tanh(clamp(value, -15.0, 15.0)), 1);
+  color = vec4(0.5 + 0.5 * tanh(clamp(machine(x), -15.0, 15.0)), 1);
 }`;
-}
 
-/** Draws machines of one structure into framebuffers, row 0 at the top. */
-class Machine {
-  constructor(gl, structure) {
-    this.gl = gl;
-    this.layers = layersOf(structure);
+/** Draws machines of the position, of one structure. */
+class Machine extends Drawer {
+  constructor(gl, { machine }) {
+    super(gl);
+    this.layers = layersOf(machine);
     this.weights = this.layers.reduce((sum, { K, n }) => sum + (2 * K - 1) * n, 0);
-    this.program = this.link(VERTEX_SHADER, fragmentShader(structure));
-    this.texture = gl.createTexture();
+    this.program = this.link(machineShader(this.layers, machine));
+    this.coefficients = gl.createTexture();
   }
 
-  link(...sources) {
-    const { gl } = this;
-    const program = gl.createProgram();
-    sources.forEach((source, i) => {
-      const shader = gl.createShader([gl.VERTEX_SHADER, gl.FRAGMENT_SHADER][i]);
-      gl.shaderSource(shader, source);
-      gl.compileShader(shader);
-      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) {
-        throw new Error(gl.getShaderInfoLog(shader));
-      }
-      gl.attachShader(program, shader);
-    });
-    gl.linkProgram(program);
-    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) {
-      throw new Error(gl.getProgramInfoLog(program));
-    }
-    return program;
+  load({ coefficients }) {
+    this.fillList(coefficientList(this.layers, coefficients), this.coefficients);
   }
 
-  /** Takes a machine's coefficients: layer after layer, row by row. */
-  load(vector) {
-    const { gl } = this;
-    const last = this.layers.at(-1);
-    const texels = last.first + (2 * last.K - 1) * last.quads;
-    const height = Math.ceil(texels / TEXTURE_WIDTH);
-    const data = new Float32Array(4 * TEXTURE_WIDTH * height);
-    let from = 0;
-    for (const { first, K, n, quads } of this.layers) {
-      for (let row = 0; row < 2 * K - 1; row++, from += n) {
-        data.set(vector.subarray(from, from + n), 4 * (first + row * quads));
-      }
-    }
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
-      gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
-    }
-    gl.texImage2D(
-      gl.TEXTURE_2D, 0, gl.RGBA32F, TEXTURE_WIDTH, height, 0, gl.RGBA, gl.FLOAT, data);
-  }
-
-  /** A framebuffer of [height, width] pixels. */
-  target(height, width) {
-    const { gl } = this;
-    const buffer = gl.createRenderbuffer();
-    gl.bindRenderbuffer(gl.RENDERBUFFER, buffer);
-    gl.renderbufferStorage(gl.RENDERBUFFER, gl.RGBA8, width, height);
-    const framebuffer = gl.createFramebuffer();
-    gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
-    gl.framebufferRenderbuffer(
-      gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.RENDERBUFFER, buffer);
-    return { framebuffer, buffer, height, width };
-  }
-
-  release({ framebuffer, buffer }) {
-    this.gl.deleteFramebuffer(framebuffer);
-    this.gl.deleteRenderbuffer(buffer);
-  }
-
-  /**
-   * Draws rows of a target, and waits until they are drawn.
-   *
-   * corner: of the target, pixel: size of one of its pixels; both [x, y] in the unit square.
-   */
-  drawRows(target, start, count, corner, pixel) {
+  /** A step is a row. */
+  drawing(target, corner, pixel) {
     const { gl, program } = this;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, target.framebuffer);
-    gl.viewport(0, 0, target.width, target.height);
-    gl.enable(gl.SCISSOR_TEST);
-    gl.scissor(0, start, target.width, count);
-    gl.useProgram(program);
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.uniform2f(gl.getUniformLocation(program, "corner"), ...corner);
-    gl.uniform2f(gl.getUniformLocation(program, "pixel"), ...pixel);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    gl.disable(gl.SCISSOR_TEST);
-    gl.readPixels(0, start, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-  }
-
-  /** The whole image of [height, width] pixels, RGBA, row by row from the top. */
-  pixels(height, width) {
-    const { gl } = this;
-    const target = this.target(height, width);
-    const rows = Math.max(1, Math.floor(2e9 / (this.weights * width)));
-    for (let start = 0; start < height; start += rows) {
-      const count = Math.min(rows, height - start);
-      this.drawRows(target, start, count, [0, 0], [1 / width, 1 / height]);
-    }
-    const data = new Uint8Array(4 * height * width);
-    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
-    this.release(target);
-    return data;
+    const most = Math.max(1, Math.floor(MOST_PRODUCTS / (this.weights * target.width)));
+    const draw = (first, count) => {
+      const rows = Math.min(count, most);
+      this.bind(program, { coefficients: this.coefficients });
+      gl.uniform2f(gl.getUniformLocation(program, "corner"), ...corner);
+      gl.uniform2f(gl.getUniformLocation(program, "pixel"), ...pixel);
+      this.drawPart(target, [0, first], [target.width, rows], gl.UNSIGNED_BYTE);
+      return rows;
+    };
+    return { steps: target.height, draw };
   }
 }

@@ -16,7 +16,7 @@ function placeOriginal() {
 }
 
 function choose(picture) {
-  viewer.load(numbers(picture.coefficients));
+  viewer.load({ ...picture, coefficients: numbers(picture.coefficients) });
   part("original").src = picture.original || "";
   part("beside").hidden = part("divider").hidden = !picture.original;
 }
@@ -35,7 +35,7 @@ function addSliders() {
   });
   function update() {
     const steps = sliders.map((slider) => Number(slider.value));
-    viewer.load(generator.coefficients(generator.moved(latent, steps)));
+    viewer.load({ coefficients: generator.coefficients(generator.moved(latent, steps)) });
   }
   function start(from) {
     latent = from;
@@ -63,7 +63,7 @@ function addPictures() {
 function save() {
   const [height, width] = data.size.map((side) => Math.round(side * Number(part("factor").value)));
   const canvas = Object.assign(document.createElement("canvas"), { height, width });
-  const pixels = new Uint8ClampedArray(viewer.machine.pixels(height, width));
+  const pixels = new Uint8ClampedArray(viewer.drawer.pixels(height, width));
   canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
   const link = document.createElement("a");
   link.href = canvas.toDataURL("image/png");
@@ -74,7 +74,7 @@ function save() {
 document.title = part("title").textContent = data.title;
 part("facts").textContent = data.facts.join(", ");
 try {
-  viewer = new View(part("canvas"), data.machine, data.size);
+  viewer = new View(part("canvas"), data);
   viewer.moved = placeOriginal;
   part("save").addEventListener("click", save);
   if (data.generator) addSliders();

@@ -5,20 +5,20 @@ const COARSENESS = [8, 2, 1]; // sides of the pixels that are drawn, one pass af
 const MILLISECONDS = 12; // of drawing, between two frames
 
 class View {
-  /** size: [height, width] of the picture in its own pixels. */
-  constructor(canvas, structure, size) {
+  /** data: of the page; its size is [height, width] of the picture in its own pixels. */
+  constructor(canvas, data) {
     const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
     if (!gl) throw new Error("this browser has no WebGL 2");
-    Object.assign(this, { canvas, gl, size });
-    this.machine = new Machine(gl, structure);
-    this.rows = 16; // of a pass that are drawn at once: as many as fit the time
+    Object.assign(this, { canvas, gl, size: data.size });
+    this.drawer = new (data.pyramid ? Pyramid : Machine)(gl, data);
+    this.count = 16; // steps of a pass that are done at once: as many as fit the time
     this.fitted = true;
     this.moved = () => {}; // called when the part that is shown has changed
     this.listen();
   }
 
-  load(coefficients) {
-    this.machine.load(coefficients);
+  load(picture) {
+    this.drawer.load(picture);
     this.draw();
   }
 
@@ -72,36 +72,36 @@ class View {
       const pixels = Math.max(1, Math.round(this.canvas[length] * window.devicePixelRatio));
       if (this.canvas[side] !== pixels) this.canvas[side] = pixels; // which clears it
     }
-    if (this.target) this.machine.release(this.target);
+    if (this.target) this.drawer.release(this.target);
     this.target = null;
-    this.pass = this.row = 0;
+    this.pass = 0;
     if (!this.frame) this.frame = requestAnimationFrame(() => this.step());
   }
 
-  /** Draws some rows; shows a pass that is complete. */
+  /** Does some steps; shows a pass that is complete. */
   step() {
     this.frame = null;
     const side = COARSENESS[this.pass];
-    const { machine, canvas } = this;
-    if (!this.target) {
-      this.target = machine.target(
-        Math.ceil(canvas.height / side), Math.ceil(canvas.width / side));
-    }
-    const { target } = this;
-    const count = Math.min(this.rows, target.height - this.row);
-    const pixel = side / (this.scale * window.devicePixelRatio);
-    const [height, width] = this.size;
+    const { drawer, canvas } = this;
     const start = performance.now();
-    machine.drawRows(target, this.row, count,
-      [this.left / width, this.top / height], [pixel / width, pixel / height]);
+    if (!this.target) {
+      const pixel = side / (this.scale * window.devicePixelRatio);
+      const [height, width] = this.size;
+      this.target = drawer.target(
+        Math.ceil(canvas.height / side), Math.ceil(canvas.width / side));
+      this.drawing = drawer.drawing(this.target,
+        [this.left / width, this.top / height], [pixel / width, pixel / height]);
+      this.done = 0;
+    }
+    const count = this.drawing.draw(
+      this.done, Math.min(this.count, this.drawing.steps - this.done));
     const took = Math.max(performance.now() - start, 0.1);
-    this.rows = Math.max(1, Math.min(4096, Math.round((count * MILLISECONDS) / took)));
-    this.row += count;
-    if (this.row === target.height) {
-      this.show(target, side);
-      machine.release(target);
+    this.count = Math.max(1, Math.min(4096, Math.round((count * MILLISECONDS) / took)));
+    this.done += count;
+    if (this.done === this.drawing.steps) {
+      this.show(this.target, side);
+      drawer.release(this.target);
       this.target = null;
-      this.row = 0;
       this.pass += 1;
     }
     if (this.pass < COARSENESS.length) this.frame = requestAnimationFrame(() => this.step());

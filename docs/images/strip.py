@@ -1,4 +1,4 @@
-"""The picture at the top of README: a photo, its machine, a part of both enlarged, new digits.
+"""The picture at the top of README: a photo, its file, a part of both enlarged, new digits.
 
     python docs/images/strip.py  # a few minutes of CPU; writes strip.png here
 
@@ -27,7 +27,7 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
 
 def main() -> None:
     photo = dfm.prepare(dfm.read_image("sample:chelsea"), crop=(SIDE, SIDE))
-    coded = dfm.encode(photo.pixels, bpp=0.5, num_steps=5_000)
+    coded = dfm.encode(photo.pixels, bpp=0.5, num_steps=1_500)
     region = (LEFT * SCALE, TOP * SCALE, PART * SCALE, PART * SCALE)
     enlarged = dfm.decode(coded, scale=SCALE, region=region)
     part = photo.pixels[TOP : TOP + PART, LEFT : LEFT + PART]
@@ -36,9 +36,9 @@ def main() -> None:
     kilobytes = SIDE * SIDE * 3 / 1000
     panels = {
         f"a photo, {kilobytes:.0f} kB": photo.pixels,
-        f"its machine, {len(coded) / 1000:.1f} kB": dfm.decode(coded),
+        f"its file, {len(coded) / 1000:.1f} kB": dfm.decode(coded),
         f"{PART}x{PART} of its pixels": part,
-        f"{SCALE} times finer by the machine": enlarged,
+        f"{SCALE} times finer, from the file": enlarged,
         "digits that nobody wrote": 1 - grid(digits, 6),
     }
     mpl.rcParams["font.size"] = 8

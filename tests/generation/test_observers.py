@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from dfm_flax.errors import UsageError
 from dfm_flax.generation.drawing import draw, encode
 from dfm_flax.generation.generator import ImageShape, initial_params, make_generator
 from dfm_flax.generation.observer import OBSERVERS, GeneratorSnapshot
+from dfm_flax.generation.prior import find_prior
 
 IMAGES = load_image_set("digits").images[:100]
 SHAPE = ImageShape(8, 8, 1)
@@ -37,11 +40,22 @@ def test_reconstructions_are_pairs():
     np.testing.assert_allclose(figure[:8, 8:16], expected, atol=1e-5)
 
 
-def test_samples_are_those_of_the_prior_normal():
+def test_samples_are_those_of_each_prior_that_takes_no_training():
     made = config("model.latents=table")
     looked_at = snapshot(made)
-    (figure,) = OBSERVERS.get("samples")(made)(looked_at).figures.values()
-    assert figure.shape == (8 * 10 - 2, 8 * 10 - 2, 1)  # 64 samples with gaps of 2
+    figures = OBSERVERS.get("samples")(made)(looked_at).figures
+    assert list(figures) == ["samples/normal", "samples/gaussian", "samples/gmm"]
+    for name, figure in figures.items():
+        assert figure.shape == (8 * 10 - 2, 8 * 10 - 2, 1)  # 64 samples with gaps of 2
+        prior = find_prior(name.partition("/")[2]).fit(looked_at.table)
+        first = draw(looked_at.model, looked_at.params, prior.sample(64, seed=0), 8, 8)[0]
+        np.testing.assert_allclose(figure[:8, :8], first, atol=1e-5)
+
+
+def test_of_one_image_there_are_samples_of_its_mean():
+    made = config()
+    looked_at = dataclasses.replace(snapshot(made), images=IMAGES[:1])
+    assert list(OBSERVERS.get("samples")(made)(looked_at).figures) == ["samples/normal"]
 
 
 def test_held_out_images_are_others():

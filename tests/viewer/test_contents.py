@@ -14,6 +14,8 @@ from dfm_flax.fourier import FourierMachine, apply_machines
 from dfm_flax.generation.generator import ImageShape, make_generator
 from dfm_flax.generation.pretrained import PretrainedGenerator, load_pretrained
 from dfm_flax.models.decoders import Decoder
+from dfm_flax.models.machine import make_machine
+from dfm_flax.runs import Run
 from dfm_flax.viewer import contents
 from dfm_flax.viewer.contents import Contents, contents_of
 from dfm_flax.viewer.page import write_page
@@ -27,19 +29,36 @@ def test_a_file_has_its_coefficients_and_its_original(golden, tmp_path):
     image = container.read(golden)
     pixels = np.random.default_rng(0).integers(0, 256, (image.height, image.width, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = contents_of(golden, tmp_path / "a.png").as_json()
-    (picture,) = found["pictures"]
+    found = contents_of(golden, tmp_path / "a.png")
+    (picture,) = found.pictures
     layers = [layer["coefficients"] for layer in image.params.values()]
     np.testing.assert_array_equal(
         numbers(picture["coefficients"]), np.concatenate([layer.ravel() for layer in layers])
     )
-    assert found["size"] == (image.height, image.width)
-    assert found["machine"]["widths"] == image.machine.widths
-    assert set(found["machine"]["bases"]) == {"additive"}
+    assert found.size == (image.height, image.width)
+    assert found.machine["widths"] == image.machine.widths
+    assert set(found.machine["bases"]) == {"additive"}
     address, _, data = picture["original"].partition(",")
     assert address == "data:image/png;base64"
     (tmp_path / "b.png").write_bytes(base64.b64decode(data))
     np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / "b.png")), pixels)
+
+
+def test_grids_are_whole_numbers_of_as_few_bytes_as_they_need(pyramid_image, tmp_path):
+    image = pyramid_image(count=3, spread=2.0)
+    image.grids[1][2, 3] = -300
+    container.write(tmp_path / "a.dfm", image)
+    found = contents_of(tmp_path / "a.dfm")
+    assert found.pyramid == [
+        {"cell": 1, "height": 11, "width": 18},
+        {"cell": 2, "height": 6, "width": 9},
+        {"cell": 4, "height": 3, "width": 5},
+    ]
+    (picture,) = found.pictures
+    assert [grid["bytes"] for grid in picture["grids"]] == [1, 2, 1]
+    for grid, text in zip(image.grids, picture["grids"], strict=True):
+        values = np.frombuffer(base64.b64decode(text["numbers"]), f"<i{text['bytes']}")
+        np.testing.assert_array_equal(values.reshape(grid.shape), grid)
 
 
 def test_an_original_of_another_shape_is_refused(golden, tmp_path):
@@ -58,7 +77,8 @@ def test_a_run_has_all_machines_beside_their_images(tmp_path, tiny):
     vectors = np.stack([numbers(picture["coefficients"]) for picture in found.pictures])
     y, x = (np.mgrid[:24, :24] + 0.5) / 24
     positions = np.stack([x.ravel(), y.ravel()], axis=-1).astype(np.float32)
-    drawn = (np.asarray(apply_machines(found.machine, vectors, positions)) + 1) / 2
+    machine = make_machine(Run(folder).config().model.machine, channels=3)
+    drawn = (np.asarray(apply_machines(machine, vectors, positions)) + 1) / 2
     for picture, pixels in zip(found.pictures, drawn, strict=True):
         stored = PIL.Image.open(folder / "reconstructions" / f"{picture['name']}.png")
         assert np.abs(np.asarray(stored).reshape(-1, 3) - 255 * pixels).max() <= 0.51
@@ -124,8 +144,7 @@ def test_what_cannot_be_shown_is_one_line(arguments, message, tmp_path, monkeypa
 
 def test_a_page_holds_all_it_needs_and_no_name_ends_its_script(tmp_path):
     picture = {"name": "</script><b>", "coefficients": "", "original": None}
-    machine = FourierMachine(depth=2, width=2)
-    write_page(tmp_path / "a.html", Contents("</script>", [], (2, 2), machine, [picture]))
+    write_page(tmp_path / "a.html", Contents("</script>", [], (2, 2), {}, [picture]))
     page = (tmp_path / "a.html").read_text()
     assert page.count("</script>") == 2
     (data,) = (line for line in page.splitlines() if line.startswith('<script id="data"'))
