@@ -18,7 +18,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def take_turns(
     }
     ratios = {
         what: [ours[what] / theirs[what] for ours, theirs in zip(*turns.values(), strict=True)]
-        for what in turns["stream"][0]
+        for what in ("images_per_second", "cpu_ms_per_image")
     }
     return {"turns": turns, "medians": medians, "stream over tf.data": ratios}
 
@@ -193,16 +193,18 @@ def _turn(read: Iterator[Rows], batch_size: int, seconds: float) -> dict[str, fl
         next(read)
         count += 1
     images = count * batch_size
+    ours, workers = (now - before for now, before in zip(_cpu_seconds(), used, strict=True))
     return {
         "images_per_second": images / passed,
-        "cpu_ms_per_image": 1e3 * (_cpu_seconds() - used) / images,
+        "cpu_ms_per_image": 1e3 * (ours + workers) / images,
+        "of_workers": 1e3 * workers / images,
     }
 
 
-def _cpu_seconds() -> float:
-    """Of this process and its workers, which live on."""
-    times = [each.cpu_times() for each in (psutil.Process(), *_workers())]
-    return sum(each.user + each.system for each in times)
+def _cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its workers, which live on."""
+    ours, *workers = (each.cpu_times() for each in (psutil.Process(), *_workers()))
+    return ours.user + ours.system, sum(each.user + each.system for each in workers)
 
 
 def waits(source: ImageSource, batch_size: int, workers: int, steps: int) -> list[dict[str, Any]]:
@@ -231,7 +233,7 @@ def waits(source: ImageSource, batch_size: int, workers: int, steps: int) -> lis
     return rows
 
 
-def _draw(memory: list[tuple[float, float, float]], file: Path) -> None:
+def _draw(memory: Sequence[Sequence[float]], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
