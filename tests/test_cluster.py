@@ -264,13 +264,15 @@ def steps(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("placement", ["replicated", "sharded"])
 def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
-    dfm, small_arguments, tmp_path
+    dfm, small_arguments, tmp_path, placement
 ):
     """Latents in a table: its rows are gathered from all devices of all processes."""
     arguments = (
         "--config=digits:table",
         *small_arguments,
+        f"--config.training.table_placement={placement}",
         "--config.training.num_steps=600",
         "--config.observe_every=600",
         "--config.training.checkpoint_every=100",
