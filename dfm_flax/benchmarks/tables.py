@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import psutil
-from jaxtyping import Float, Int32, PRNGKeyArray
+from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 
 from dfm_flax.data.shuffling import shuffled_batch
 from dfm_flax.training.losses import Metrics, Scalar
@@ -43,7 +43,7 @@ class _Batch:
 
 @flax.struct.dataclass
 class _Feed:
-    order: jax.Array
+    order: UInt32[jax.Array, "*devices 2"]
     num_rows: int = flax.struct.field(pytree_node=False)
     batch_size: int = flax.struct.field(pytree_node=False)
 

@@ -172,7 +172,8 @@ class Checkpoints:
     def newest_step(self) -> int | None:
         if not self._folder.is_dir():
             return None
-        self._reader.reload()
+        if self._by_all:
+            self._reader.reload()  # which does not know what was saved since
         return self._reader.latest_step()
 
     def wait(self) -> None:

@@ -111,10 +111,9 @@ class ShardedTable(Placement):
         """See `Placement.whole`; in the other processes the table is missing."""
         return _with_table(part, jax.tree.map(Rows.whole, part.table))
 
-    def _placed(self, rows: Rows) -> jax.Array:
+    def _placed(self, rows: Rows) -> Shaped[jax.Array, "devices rows *row"]:
         parts = rows.own.reshape(len(self._order), self._rows, *rows.own.shape[1:])
-        placed: jax.Array = place_rows(parts[self._order])
-        return placed
+        return place_rows(parts[self._order])
 
     def _fetched(self, leaf: Shaped[jax.Array, "devices rows *row"]) -> Rows:
         own = np.zeros((len(self._order), self._rows, *leaf.shape[2:]), leaf.dtype)

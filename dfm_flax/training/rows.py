@@ -62,7 +62,7 @@ class Rows:
         shape = len(self.own) * cluster.num_processes(), *self.own.shape[1:]
         return jax.ShapeDtypeStruct(shape, self.dtype, sharding=_sharding())
 
-    def array(self) -> jax.Array:
+    def array(self) -> Shaped[jax.Array, "all *row"]:
         """All parts one after the other, as JAX and Orbax see an array of several processes.
 
         In the memory of the hosts, whatever the devices are.
@@ -72,7 +72,7 @@ class Rows:
         own = jax.device_put(self.own, device)
         return jax.make_array_from_single_device_arrays(struct.shape, struct.sharding, [own])
 
-    def filled(self, array: jax.Array) -> "Rows":
+    def filled(self, array: Shaped[jax.Array, "all *row"]) -> "Rows":
         """The same rows with the numbers of an array that is like `array`."""
         return Rows(self.num, np.asarray(array.addressable_shards[0].data))
 

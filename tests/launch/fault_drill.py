@@ -22,6 +22,7 @@ import argparse
 import atexit
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -252,6 +253,7 @@ def seen(workdir: Path):
 
     from dfm_flax.training.checkpoints import restore_parts
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells that it just reads
     updates = np.zeros(STREAMED_IMAGES, np.int32)
     _, parts = restore_parts(workdir / "checkpoints", {"table": {"updates": updates}})
     return parts["table"]["updates"]
