@@ -86,7 +86,7 @@ def joined(
         try:
             yield
         except Exception as error:
-            if _is_loss(error):
+            if is_loss(error):
                 raise Lost(error) from error
             raise
     except BaseException as error:
@@ -199,6 +199,13 @@ def largest(number: int) -> int:
     return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
+def first_of(text: str) -> str:
+    """The first text that is not empty, of those that the processes give at the same point."""
+    letters = np.frombuffer(f"{text}\n".encode(), np.uint8)
+    texts = joined_rows(letters).tobytes().decode().split("\n")
+    return next(filter(None, texts), "")
+
+
 def meet() -> None:
     """Waits until all processes are here.
 
@@ -252,6 +259,7 @@ def part() -> None:
     jax.distributed.shutdown()
 
 
-def _is_loss(error: BaseException) -> bool:
+def is_loss(error: BaseException) -> bool:
+    """Whether an error tells that another process is gone."""
     signs = ("gloo", "nccl", "coordination", "barrier", "connection closed", "heartbeat")
     return not isinstance(error, DfmError) and any(sign in str(error).lower() for sign in signs)

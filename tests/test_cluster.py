@@ -24,6 +24,7 @@ def test_a_process_on_its_own_is_the_writer():
         assert cluster.is_writer()
         assert cluster.num_processes() == 1
         assert cluster.largest(7) == 7
+        assert [cluster.first_of(text) for text in ("why", "")] == ["why", ""]
         assert cluster.from_writer(tree) is tree
         cluster.meet()
         assert cluster.place() == (0, 1)
@@ -97,6 +98,9 @@ try:
         assert cluster.is_writer() == (me == 0)
         assert cluster.num_processes() == 2
         assert cluster.largest(10 * me + 3) == 13
+        assert cluster.first_of("") == ""
+        assert cluster.first_of("ça" if me else "") == "ça"
+        assert cluster.first_of(f"process {me}") == "process 0"
         tree = {
             "float": np.array([-0.0, np.nan, -np.inf, 1e-45], np.float32),
             "whole": np.array([2**32 - 1, 0], np.uint32),
@@ -264,13 +268,15 @@ def steps(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("placement", ["replicated", "sharded"])
 def test_two_processes_stop_at_one_step_and_another_topology_goes_on(
-    dfm, small_arguments, tmp_path
+    dfm, small_arguments, tmp_path, placement
 ):
     """Latents in a table: its rows are gathered from all devices of all processes."""
     arguments = (
         "--config=digits:table",
         *small_arguments,
+        f"--config.training.table_placement={placement}",
         "--config.training.num_steps=600",
         "--config.observe_every=600",
         "--config.training.checkpoint_every=100",

@@ -5,7 +5,8 @@
 Makes a set of 64x64 color PNGs in FOLDER once, as ArrayRecord files and, for tf.data, as TFRecord
 files of the same records. Then it streams an epoch in batches, looking at the memory of this
 process and of its workers; lets both pipelines take turns of some seconds each; and has steps of
-50 ms and more wait for their batches. Writes FOLDER/streams.json and FOLDER/memory.png.
+25 to 200 ms wait for their batches. Writes FOLDER/streams.json and FOLDER/memory.png; interrupted,
+the same command goes on with what is missing there.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
+import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +33,19 @@ from dfm_flax.data.image_source import ImageSource
 from dfm_flax.data.record_source import IMAGE_KEY, LABEL_KEY
 from dfm_flax.data.shuffling import HostOrder
 from dfm_flax.data.stream import Rows, ShuffledRows, batches
+from dfm_flax.files import atomic_path
 
 _SIDE, _CHANNELS = 64, 3
 _DISTINCT = 2_000  # images; the others repeat them
 _SHARDS = 20
+_STEPS = 100  # that wait for their batches
+_AHEAD = 10  # batches, more than the stream reads ahead
 _NAME = "benchmark"
 _FORMATS = {"array_record": "ArrayRecord", "tfrecord": "TFRecord"}
 
 
 def make_set(folder: Path, num_images: int) -> None:
-    """The same records in both formats, with what TFDS needs to read them."""
+    """The same records in both formats, with what TFDS needs to read them, where they are not."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -49,6 +55,9 @@ def make_set(folder: Path, num_images: int) -> None:
     lengths = [len(range(shard, num_images, _SHARDS)) for shard in range(_SHARDS)]
     for kind in _FORMATS:
         place = folder / kind / _NAME / "1.0.0"
+        if (place / "dataset_info.json").exists():  # which is written last
+            continue
+        shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         template = tfds.core.ShardedFileTemplate(
             data_dir=place,
@@ -148,31 +157,54 @@ def epoch(source: ImageSource, batch_size: int, workers: int) -> dict[str, Any]:
 
 def _gigabytes() -> tuple[float, float]:
     """Of this process, and of all its workers together."""
-    workers = [psutil.Process(each.pid) for each in multiprocessing.active_children()]
     ours = psutil.Process().memory_info().rss
-    return ours / 1e9, sum(each.memory_info().rss for each in workers) / 1e9
+    return ours / 1e9, sum(each.memory_info().rss for each in _workers()) / 1e9
+
+
+def _workers() -> list[psutil.Process]:
+    return [psutil.Process(each.pid) for each in multiprocessing.active_children()]
 
 
 def take_turns(
     source: ImageSource, folder: Path, batch_size: int, workers: int, rounds: int, seconds: float
 ) -> dict[str, Any]:
-    """Images a second of both pipelines, each running while the other rests."""
-    speeds: dict[str, list[float]] = {"stream": [], "tf.data": []}
+    """What both pipelines give and take, each running while the other rests."""
+    turns: dict[str, list[dict[str, float]]] = {"stream": [], "tf.data": []}
     for _ in range(rounds):
         with streamed(source, batch_size, workers) as read:
-            speeds["stream"].append(_speed(read, batch_size, seconds))
-        speeds["tf.data"].append(_speed(tf_data(folder, batch_size), batch_size, seconds))
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
-    return {"rounds": speeds, **medians, "ratio": medians["stream"] / medians["tf.data"]}
+            turns["stream"].append(_turn(read, batch_size, seconds))
+        turns["tf.data"].append(_turn(tf_data(folder, batch_size), batch_size, seconds))
+    medians = {
+        name: {what: statistics.median(turn[what] for turn in found) for what in found[0]}
+        for name, found in turns.items()
+    }
+    ratios = {
+        what: [ours[what] / theirs[what] for ours, theirs in zip(*turns.values(), strict=True)]
+        for what in ("images_per_second", "cpu_ms_per_image")
+    }
+    return {"turns": turns, "medians": medians, "stream over tf.data": ratios}
 
 
-def _speed(read: Iterator[Rows], batch_size: int, seconds: float) -> float:
-    next(read)  # by then all processes and buffers are there
-    count, start = 0, time.perf_counter()
+def _turn(read: Iterator[Rows], batch_size: int, seconds: float) -> dict[str, float]:
+    for _ in range(_AHEAD):  # by then all processes are there, and what was read ahead is gone
+        next(read)
+    count, start, used = 0, time.perf_counter(), _cpu_seconds()
     while (passed := time.perf_counter() - start) < seconds:
         next(read)
         count += 1
-    return count * batch_size / passed
+    images = count * batch_size
+    ours, workers = (now - before for now, before in zip(_cpu_seconds(), used, strict=True))
+    return {
+        "images_per_second": images / passed,
+        "cpu_ms_per_image": 1e3 * (ours + workers) / images,
+        "of_workers": 1e3 * workers / images,
+    }
+
+
+def _cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its workers, which live on."""
+    ours, *workers = (each.cpu_times() for each in (psutil.Process(), *_workers()))
+    return ours.user + ours.system, sum(each.user + each.system for each in workers)
 
 
 def waits(source: ImageSource, batch_size: int, workers: int, steps: int) -> list[dict[str, Any]]:
@@ -201,7 +233,7 @@ def waits(source: ImageSource, batch_size: int, workers: int, steps: int) -> lis
     return rows
 
 
-def _draw(memory: list[tuple[float, float, float]], file: Path) -> None:
+def _draw(memory: Sequence[Sequence[float]], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -227,21 +259,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
-    if not (options.folder / "tfrecord").exists():
-        make_set(options.folder, options.images)
+    make_set(options.folder, options.images)
     source = open_image_source(_NAME, "train", str(options.folder / "array_record"))
-    arguments = options.batch_size, options.workers
-    measured: dict[str, Any] = {"epoch": epoch(source, *arguments)}
-    measured["turns"] = take_turns(
-        source, options.folder, *arguments, options.rounds, options.seconds
-    )
-    measured["waits"] = waits(source, *arguments, 100)
-    (options.folder / "streams.json").write_text(json.dumps(measured, indent=1) + "\n")
-    _draw(measured["epoch"]["memory"], options.folder / "memory.png")
-    seen = measured["epoch"].pop("memory")
+    arguments = source, options.batch_size, options.workers
+    parts: dict[str, Callable[[], Any]] = {
+        "epoch": lambda: epoch(*arguments),
+        "waits": lambda: waits(*arguments, _STEPS),
+        "turns": lambda: take_turns(
+            source,
+            options.folder,
+            options.batch_size,
+            options.workers,
+            options.rounds,
+            options.seconds,
+        ),
+    }
+    file = options.folder / "streams.json"
+    measured = json.loads(file.read_text()) if file.exists() else {}
+    for name, measure in parts.items():
+        if name not in measured:
+            begin = os.getloadavg()[0]
+            measured[name] = {"found": measure(), "load": [begin, os.getloadavg()[0]]}
+            with atomic_path(file) as path:
+                path.write_text(json.dumps(measured, indent=1) + "\n")
+    memory = measured["epoch"]["found"].pop("memory")
+    _draw(memory, options.folder / "memory.png")
     print(json.dumps(measured, indent=1))
-    most = [max(each) for each in zip(*seen, strict=True)][1:]
-    print(f"at most {most[0]:.2f} GB in this process and {most[1]:.2f} GB in its workers")
+    _, ours, workers = zip(*memory, strict=True)
+    print(f"at most {max(ours):.2f} GB in this process and {max(workers):.2f} GB in its workers")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from dfm_flax.errors import UsageError, one_line
 # Of memory while a pixel is read, at most: some copies in floats, and Pillow's own. Measured.
 BYTES_A_PIXEL = 48
 
+_SMALL = 10**6  # pixels that fit anywhere; to ask for the free memory takes as long as to read them
+_COUNTED = ("PNG", "JPEG")  # formats whose frames are known, once a file is opened
+
 _GIGABYTE = 1e9
 
 
@@ -148,7 +151,8 @@ def _decode(
 ) -> tuple[Float32[np.ndarray, "height width samples"], int]:
     image = _open(data)
     pixels = image.width * image.height
-    check_fits(BYTES_A_PIXEL * pixels, f"an image of {pixels:,} pixels, while it is read,")
+    if pixels > _SMALL:
+        check_fits(BYTES_A_PIXEL * pixels, f"an image of {pixels:,} pixels, while it is read,")
     raw_mode = _raw_mode(image)
     bits = _bits(image, raw_mode)
     planar = image.format == "TIFF" and raw_mode == "R"
@@ -156,7 +160,7 @@ def _decode(
         raise ValueError("Pillow misreads 16-bit TIFF in separate planes; interleave its colors")
     low_byte_mode, deep_gray = _low_byte_mode(image), _is_deep_gray(image)
     gray, profile = _is_gray(image), image.info.get("icc_profile")
-    if (frames := _num_frames(data)) > 1:
+    if (frames := _num_frames(image, data)) > 1:
         notes.append(f"only the first of its {frames} {_frame_name(image)} is read")
     upright = PIL.ImageOps.exif_transpose(image)
     if low_byte_mode or deep_gray:
@@ -198,10 +202,11 @@ def _bits(image: PIL.Image.Image, raw_mode: str) -> int:
     return 16 if ";16" in raw_mode else image.info.get("bit_depth", 8)
 
 
-def _num_frames(data: bytes) -> int:
+def _num_frames(image: PIL.Image.Image, data: bytes) -> int:
     """Pages or frames, where a file has several; one that is damaged later on has at least one."""
     try:
-        return getattr(_open(data), "n_frames", 1)
+        counted = image if image.format in _COUNTED else _open(data)
+        return getattr(counted, "n_frames", 1)
     except Exception:  # of frames that nobody asks for
         return 1
 

@@ -10,9 +10,11 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TypeAlias
 
 import grain
@@ -30,6 +32,7 @@ AUTO_WORKERS = -1
 MAX_STEPS = 2**31
 _MOST_WORKERS = 16
 _THREADS, _BATCHES_AHEAD = 2, 2  # of each worker
+_QUIET = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 Rows: TypeAlias = UInt8[np.ndarray, "rows height width channels"]
 
@@ -84,6 +87,8 @@ def batches(rows: ShuffledRows, start: int, workers: int) -> Iterator[Iterator[R
       ReaderLost: a worker died.
     """
     flags.FLAGS.mark_as_parsed()  # Grain asks for its own, which no command of ours has
+    if workers:
+        _start_quiet_tracker()
     # Threads wait for the disk, mostly: decoding holds on to Python's lock.
     threads = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_BATCHES_AHEAD)
     read = grain.MapDataset.source(rows)[start:].to_iter_dataset(threads)
@@ -128,6 +133,18 @@ def num_workers(asked: int) -> int:
     if asked != AUTO_WORKERS:
         return asked
     return min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
+
+
+def _start_quiet_tracker() -> None:
+    """Starts the process by which Python removes shared memory that nobody else did.
+
+    A worker that dies leaves some behind, and a message of Python's below ours would be as long.
+    """
+    sys.warnoptions.append(_QUIET)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(_QUIET)
 
 
 def _start_worker(max_pixels: int | None, index: int, count: int) -> None:

@@ -48,7 +48,11 @@ class GenerationRun:
         self.folder = self._run.folder
         if cluster.is_writer():
             self._run.check_place()
-        self.checkpoints = Checkpoints(self._run.checkpoints, config.training.keep_checkpoints)
+        self.checkpoints = Checkpoints(
+            self._run.checkpoints,
+            config.training.keep_checkpoints,
+            by_all=config.training.table_placement == "sharded",
+        )
         self.data = open_training_images(self._run, config)
         self.shape = self.data.shape
         self.model = make_generator(config, self.shape)

@@ -1,5 +1,6 @@
 """Generation as in the thesis: a decoder learns to draw a data set from latents."""
 
+import contextlib
 import functools
 import logging
 import time
@@ -80,7 +81,8 @@ def train(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> li
         placement=placement,
     )
     if not cluster.is_writer():
-        loop()
+        with contextlib.closing(run.checkpoints):
+            loop()
         return []
 
     # Only now, so that settings that turned out wrong can be corrected.

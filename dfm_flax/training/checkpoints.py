@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,8 +17,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dfm_flax import cluster
 from dfm_flax.errors import DfmError, UsageError, one_line
 from dfm_flax.training.orbax_paths import literal_path
+from dfm_flax.training.rows import Rows, digest_of_rows
 
 log = logging.getLogger(__name__)
 
@@ -31,60 +34,78 @@ _Found = TypeVar("_Found")
 class Checkpoints:
     """The checkpoints of one run, `folder/STEP`; the newest `max_to_keep` are kept.
 
-    A checkpoint holds the state, the training curve up to it and a digest of both, so that
+    A checkpoint holds the state, the training curve up to it and digests of both, so that
     damage is noticed also where the file system does not tell. Orbax writes it beside and
     renames it: a half-written one is never taken for a checkpoint. Nothing is touched before
     the first use; with `read_only` nothing ever is, and the run may go on training meanwhile.
 
-    Each device of a run holds the whole state, so of several processes one writes it, and the
-    others need not see the folder: Orbax is told that the caller is the only one.
+    Of several processes one alone saves and restores what each has whole, and the others need not
+    see the folder: Orbax is told that the caller is the only one. With `by_all` a state has `Rows`
+    in it: all processes call `save`, `restore_newest` and `wait` together, and each writes and
+    reads its own part, with its own digests. The folder must be the same for all.
 
     Raises:
       UsageError: `max_to_keep` is under 1.
     """
 
-    def __init__(self, folder: Path, max_to_keep: int = 2, *, read_only: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        max_to_keep: int = 2,
+        *,
+        read_only: bool = False,
+        by_all: bool = False,
+    ):
         if max_to_keep < 1:
             raise UsageError(f"keep_checkpoints={max_to_keep}: keep 1 or more to be able to go on")
         self._folder = folder.absolute()
-        self._max_to_keep, self._read_only = max_to_keep, read_only
+        self._max_to_keep, self._read_only, self._by_all = max_to_keep, read_only, by_all
 
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
         if not self._read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
-        process = jax.process_index()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if self._read_only else self._max_to_keep,
-            cleanup_tmp_directories=not self._read_only,
-            enable_async_checkpointing=not self._read_only,
+        own, num = cluster.place()
+        return _opened(
+            self._folder,
+            None if self._read_only else self._max_to_keep,
+            set(range(num)) if self._by_all else {own},
             read_only=self._read_only,
-            create=False,
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=process, active_processes={process}
-            ),
         )
-        return ocp.CheckpointManager(literal_path(self._folder), options=options)
+
+    @functools.cached_property
+    def _reader(self) -> ocp.CheckpointManager:
+        """What reads on its own: where one process fails, the others must not wait for it."""
+        if not self._by_all:
+            return self._manager
+        return _opened(self._folder, None, {cluster.place()[0]}, read_only=True)
 
     def save(self, step: int, state: Any, history: History) -> None:
-        """Starts to save a state of NumPy arrays; a save still under way is waited for.
+        """Starts to save a state of NumPy arrays and `Rows`; a save still under way is waited for.
 
         Raises:
           DfmError: this or the save before cannot be written.
         """
+        if self._by_all:
+            cluster.meet()  # process 0 may have drawn for longer than Orbax waits
         if step in self._manager.all_steps():
             return
+        named = named_leaves(state)
+        rows = {name: leaf.num for name, leaf in named.items() if isinstance(leaf, Rows)}
+        leaves = {name: _digest_of_leaf(leaf, name in rows) for name, leaf in named.items()}
         # A copy of the history: the caller appends to it while it is written.
         progress = {
             "history": list(history),
-            "digest": digest(state, history),
-            "leaves": {name: digest(leaf) for name, leaf in named_leaves(state).items()},
+            "digest": _seal(leaves, rows, history),
+            "leaves": leaves,
+            "rows": rows,
         }
+        arrays = jax.tree.map(lambda leaf: leaf.array() if isinstance(leaf, Rows) else leaf, state)
         with self._writing():
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
+                    state=ocp.args.PyTreeSave(arrays), progress=ocp.args.JsonSave(progress)
                 ),
             )
 
@@ -96,12 +117,14 @@ class Checkpoints:
         again before it counts as damaged.
 
         Args:
-          template: a state of the wanted structure, shapes and dtypes, of NumPy arrays.
+          template: a state of the wanted structure, shapes and dtypes, of NumPy arrays and `Rows`.
 
         Raises:
           DfmError: there are checkpoints, and none of them can be read.
           UsageError: the newest that can be read has another structure or other shapes.
         """
+        if self._by_all:
+            check_shared(self._folder)
         if not self._folder.is_dir():
             return None
         if self._read_only:
@@ -116,7 +139,7 @@ class Checkpoints:
                 f"({next(iter(damaged.values()))}); "
                 "restore the folder from a backup, or train into a new --workdir"
             )
-        for step, reason in damaged.items():
+        for step, reason in damaged.items() if cluster.is_writer() else ():
             log.warning("checkpoint %d is damaged, going on from the one before (%s)", step, reason)
         self._set_aside(damaged)
         return restored
@@ -125,19 +148,33 @@ class Checkpoints:
         """The newest that can be read, and what is wrong with those after it, by step."""
         damaged: dict[int, str] = {}
         if self._read_only:
-            self._manager.reload()
-        for step in sorted(self._manager.all_steps(), reverse=True):
+            self._reader.reload()
+        for step in sorted(self._reader.all_steps(), reverse=True):
+            found, reason = None, ""
             try:
                 check_model(self._folder / str(step), template)
-                return self._restore(step, template), damaged
+                found = _restore(self._reader, step, template)
             except UsageError:
                 raise
             except Exception as error:  # whatever a broken file makes Orbax raise
-                damaged[step] = f"{type(error).__name__}: {one_line(error)[:200]}"
+                reason = f"{type(error).__name__}: {one_line(error)[:200]}"
+            if self._by_all:
+                reason = cluster.first_of(reason)
+            if found and not reason:
+                state, progress = found
+                reason = _damage(state, progress)
+                if not reason:
+                    history = [(at, losses) for at, losses in progress["history"]]
+                    return (state, history), damaged
+            damaged[step] = reason
         return None, damaged
 
     def newest_step(self) -> int | None:
-        return self._manager.latest_step() if self._folder.is_dir() else None
+        if not self._folder.is_dir():
+            return None
+        if self._by_all:
+            self._reader.reload()  # which does not know what was saved since
+        return self._reader.latest_step()
 
     def wait(self) -> None:
         """Waits for the save under way; raises DfmError if it fails."""
@@ -147,43 +184,34 @@ class Checkpoints:
 
     def close(self) -> None:
         """Ends all that runs in the background; an error that is still unknown raises DfmError."""
-        if "_manager" in self.__dict__:
-            with self._writing():
-                self._manager.close()
+        for name in ("_manager", "_reader"):
+            if name in self.__dict__:
+                with self._writing():
+                    self.__dict__[name].close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # of the file system, of TensorStore, ..
+            if self._by_all and cluster.is_loss(error):
+                raise
             raise DfmError(
                 f"{self._folder}: a checkpoint cannot be written ({one_line(error)[:200]}); "
                 "those before it are kept. When that is cured, the same command goes on"
             ) from error
 
-    def _restore(self, step: int, template: Any) -> tuple[Any, History]:
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
-            ),
-        )
-        state = jax.tree.map(np.asarray, restored.state)
-        history = [(step, losses) for step, losses in restored.progress["history"]]
-        if digest(state, history) != restored.progress["digest"]:
-            raise ValueError("it does not match its digest")
-        return state, history
-
     def _set_aside(self, steps: Iterable[int]) -> None:
         """Moves damaged checkpoints out of Orbax's sight: their steps can be saved again."""
         if self._read_only:
             return
-        for step in steps:
-            target = self._folder.with_name(f"damaged_checkpoint_{step}")
-            shutil.rmtree(target, ignore_errors=True)
-            (self._folder / str(step)).rename(target)
+        if cluster.is_writer() or not self._by_all:
+            for step in steps:
+                target = self._folder.with_name(f"damaged_checkpoint_{step}")
+                shutil.rmtree(target, ignore_errors=True)
+                (self._folder / str(step)).rename(target)
         if steps:
-            self._manager.reload()
+            self._reader.reload()
 
 
 def restore_parts(folder: Path, template: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -222,21 +250,9 @@ def _restore_parts(
     checkpoint = folder / str(step)
     try:
         check_model(checkpoint, template, partial=True)
-        restored = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    item=template,
-                    restore_args=ocp.checkpoint_utils.construct_restore_args(template),
-                    partial_restore=True,
-                ),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        parts = jax.tree.map(np.asarray, restored.state)
-        for name, leaf in named_leaves(parts).items():
-            if digest(leaf) != restored.progress["leaves"][name]:
-                raise ValueError(f"{name} does not match its digest")
+        parts, progress = _restore(manager, step, template, partial=True)
+        if reason := _damage(parts, progress, partial=True):
+            raise ValueError(reason)
     except UsageError:
         raise
     except Exception as error:  # whatever a broken file makes Orbax raise
@@ -247,7 +263,124 @@ def _restore_parts(
             else "restore it from a backup, or train into a new --workdir"
         )
         raise UsageError(f"{checkpoint}: damaged ({reason}); {cure}") from error
-    return parts
+    return dict(parts)
+
+
+def _restore(
+    manager: ocp.CheckpointManager, step: int, template: Any, *, partial: bool = False
+) -> tuple[Any, Any]:
+    """A state, or some of it, and the progress beside it, as they are on the disk."""
+
+    def wanted(leaf: Any) -> Any:
+        if not isinstance(leaf, Rows):
+            return ocp.checkpoint_utils.construct_restore_args(leaf)
+        # How many rows are stored beyond the last one depends on who wrote them.
+        return ocp.ArrayRestoreArgs(
+            dtype=leaf.dtype,
+            sharding=leaf.struct.sharding,
+            global_shape=leaf.struct.shape,
+            strict=False,
+        )
+
+    def brought(leaf: Any, stored: Any) -> Any:
+        if isinstance(leaf, Rows):
+            return leaf.filled(stored)
+        stored = np.asarray(stored)
+        return stored[: leaf.shape[0]] if leaf.shape else stored
+
+    restored = manager.restore(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.PyTreeRestore(
+                item=jax.tree.map(
+                    lambda leaf: leaf.struct if isinstance(leaf, Rows) else leaf, template
+                ),
+                restore_args=jax.tree.map(wanted, template),
+                partial_restore=partial,
+            ),
+            progress=ocp.args.JsonRestore(),
+        ),
+    )
+    return jax.tree.map(brought, template, restored.state), restored.progress
+
+
+def _damage(state: Any, progress: Any, *, partial: bool = False) -> str:
+    """What of a state is not as it was saved, or of some of it; "" where all is.
+
+    Of a state with `Rows` all processes ask together, and get the same answer.
+    """
+    leaves, rows = progress["leaves"], progress.get("rows")
+    for name, leaf in named_leaves(state).items():
+        if _digest_of_leaf(leaf, name in (rows or ())) != leaves[name]:
+            return f"{name} does not match its digest"
+    if partial:
+        return ""
+    history = progress["history"]
+    # Without a word of rows it was saved when the digest was still of the bytes themselves.
+    found = _digest_of_whole(state, history) if rows is None else _seal(leaves, rows, history)
+    return "" if found == progress["digest"] else "it does not match its digest"
+
+
+def _digest_of_leaf(leaf: Any, by_rows: bool) -> str:
+    if by_rows:
+        return leaf.digest() if isinstance(leaf, Rows) else digest_of_rows(leaf)
+    return _digest_of_whole(leaf)
+
+
+def _digest_of_whole(state: Any, history: Sequence[Any] = ()) -> str:
+    """`digest` of what was saved whole; process 0 gets all `Rows` for that."""
+    if not any(isinstance(leaf, Rows) for leaf in jax.tree.leaves(state)):
+        return digest(state, history)
+    whole = jax.tree.map(lambda leaf: leaf.whole() if isinstance(leaf, Rows) else leaf, state)
+    return cluster.first_of(digest(whole, history) if cluster.is_writer() else "")
+
+
+def _seal(leaves: dict[str, str], rows: dict[str, int], history: Sequence[Any]) -> str:
+    """SHA-256 over what tells of a state, and over the curve."""
+    told = json.dumps([leaves, rows, list(history)], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _opened(
+    folder: Path, max_to_keep: int | None, processes: set[int], *, read_only: bool
+) -> ocp.CheckpointManager:
+    """Orbax on a folder, for all of some processes together."""
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=max_to_keep,
+        cleanup_tmp_directories=not read_only,
+        enable_async_checkpointing=not read_only,
+        read_only=read_only,
+        create=False,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=min(processes), active_processes=processes
+        ),
+    )
+    return ocp.CheckpointManager(literal_path(folder), options=options)
+
+
+def check_shared(folder: Path) -> None:
+    """Sees to it that a folder is there, the same for all processes, which ask together.
+
+    Raises:
+      UsageError: another process does not see what process 0 writes there.
+    """
+    if cluster.num_processes() == 1:
+        return
+    name = np.frombuffer(secrets.token_bytes(8), np.uint8)
+    sign = folder / f".{cluster.from_writer(name).tobytes().hex()}"
+    if cluster.is_writer():
+        folder.mkdir(parents=True, exist_ok=True)
+        sign.touch()
+    cluster.meet()
+    seen = sign.exists()
+    all_see = not cluster.largest(not seen)
+    if cluster.is_writer():
+        sign.unlink()
+    if not all_see:
+        raise UsageError(
+            f"{folder}: not the same folder for all processes, each of which writes a part of a "
+            "table that is shared out; use a --workdir that all hosts share"
+        )
 
 
 def _steady(
@@ -309,6 +442,9 @@ def check_model(checkpoint: Path, template: Any, *, partial: bool = False) -> No
     stored = _shapes(
         ocp.PyTreeCheckpointHandler().metadata(literal_path(checkpoint / "state")).tree
     )
+    progress = json.loads((checkpoint / "progress" / "metadata").read_text())
+    for name, num in progress.get("rows", {}).items():
+        stored[name] = num, *stored[name][1:]
     wanted = _shapes(template)
     for name in wanted if partial else {**wanted, **stored}:
         there, here = (shapes.get(name, "absent") for shapes in (stored, wanted))

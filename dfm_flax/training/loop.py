@@ -112,7 +112,7 @@ def train(
     """Trains until `schedule.num_steps`, from the newest checkpoint if there is one.
 
     In a run of several processes all call this, and take the same steps; process 0 alone
-    restores, saves and logs. They have parted when it returns.
+    logs, and restores and saves what each has whole. They have parted when it returns.
 
     Args:
       step: of one model, or of many at once (`training.step.over_machines`).
@@ -136,9 +136,11 @@ def train(
     """
     writes = cluster.is_writer()
     placement = placement or Replicated()
-    state, history = _resume(state, checkpoints)
+    saving = writes or placement.needs_all
+    state, history = _resume(placement.part(state), checkpoints, placement.needs_all)
     start = done = int(state.step)
     if start >= schedule.num_steps:
+        state = placement.whole(state)
         cluster.part()
         return state, history
     train_steps = make_train_steps(step)
@@ -169,29 +171,31 @@ def train(
             done += count
             _check_finite(first_bad, finite, done, names, checkpoints)
             saves, looked_at = done % schedule.checkpoint_every == 0, looks(done)
-            whole = None
-            if (saves or looked_at) and (writes or placement.needs_all):
+            part = whole = None
+            if (saves or looked_at) and saving:
                 # To look at it, without the optimizer's state, which is the larger part.
-                whole = placement.get(state if saves else dataclasses.replace(state, opt_state=()))
-            if not writes:
-                continue
-            speed = count / (spent["steps"] + spent["input"])
-            progress = Progress(done, metrics, speed, spent.copy(), state, whole)
-            history.append((done, np.atleast_1d(metrics[curve]).tolist()))
-            spent = dict.fromkeys(spent, 0.0)
-            with _timed(spent, "log"):
-                bar.set_postfix(on_log(progress), refresh=False)
-                bar.update(count)
-            if saves and whole is not None:
+                part = placement.get(state if saves else dataclasses.replace(state, opt_state=()))
+                whole = placement.whole(part) if looked_at else None
+            if writes:
+                speed = count / (spent["steps"] + spent["input"])
+                progress = Progress(done, metrics, speed, spent.copy(), state, whole)
+                history.append((done, np.atleast_1d(metrics[curve]).tolist()))
+                spent = dict.fromkeys(spent, 0.0)
+                with _timed(spent, "log"):
+                    bar.set_postfix(on_log(progress), refresh=False)
+                    bar.update(count)
+            if saves and part is not None:
                 with _timed(spent, "checkpoint"):
-                    checkpoints.save(done, whole, history)
+                    checkpoints.save(done, part, history)
         if profile is not None:
             profile.end()
         state = placement.get(state)
-        if writes:
+        if saving:
             checkpoints.save(done, state, history)
             checkpoints.wait()
         stop = _agreed(requested())
+        if not stop:
+            state = placement.whole(state)
         cluster.part()
     if stop:
         raise Interrupted(stop, done)
@@ -266,13 +270,19 @@ def _agreed(request: signal.Signals | None) -> signal.Signals | None:
     return signal.Signals(number) if number else None
 
 
-def _resume(state: TrainState, checkpoints: Checkpoints | SideBySide) -> tuple[TrainState, History]:
-    """All processes go on from what process 0 finds, though they may see other files."""
+def _resume(
+    part: TrainState, checkpoints: Checkpoints | SideBySide, needs_all: bool
+) -> tuple[TrainState, History]:
+    """All processes go on from what process 0 finds, though they may see other files.
+
+    Where each has a part only, each finds its own, and all of the same checkpoint.
+    """
     history: History = []
-    if cluster.is_writer() and (restored := checkpoints.restore_newest(state)):
-        state, history = restored
-        log.warning("resumed from the checkpoint of step %d", state.step)
-    return cluster.from_writer(state), history
+    if (cluster.is_writer() or needs_all) and (restored := checkpoints.restore_newest(part)):
+        part, history = restored
+        if cluster.is_writer():
+            log.warning("resumed from the checkpoint of step %d", part.step)
+    return (part if needs_all else cluster.from_writer(part)), history
 
 
 def _check_finite(
@@ -284,8 +294,7 @@ def _check_finite(
 ) -> None:
     if finite and (first_bad < 0).all():
         return
-    if cluster.is_writer():
-        checkpoints.wait()
+    checkpoints.wait()
     cluster.part()
     bad = [
         f"{name} at step {step}"

@@ -1,45 +1,50 @@
 """How a state lies on the devices: a copy on each, or its table of latents shared out by rows.
 
-On the disk and in messages between processes a state is always whole: what is saved on some devices
-goes on on others.
+On the disk a table is one array of all rows: what is saved on some devices goes on on others.
 """
 
 import abc
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jaxtyping import Shaped
 
 from dfm_flax import cluster
 from dfm_flax.errors import UsageError
+from dfm_flax.training.rows import BLOCK, Rows
 from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import first_replica, local_places, place_rows, replicate
 
 PLACEMENTS = ("replicated", "sharded")
 
-_BYTES_AT_ONCE = 2**26  # that processes send to each other
-
 
 class Placement(abc.ABC):
-    """Puts whole states, of NumPy arrays, on the devices, and gets them from there.
+    """Puts what a process has of a state, as NumPy arrays, on its devices, and gets it from there.
 
     Attributes:
-      needs_all: whether all processes have to call `get` together.
+      needs_all: whether a process has a part only, which is its own to save and restore; else
+        each has all.
     """
 
     needs_all: bool
 
     @abc.abstractmethod
-    def put(self, state: TrainState) -> Any:
-        """A state on the local devices, with a leading axis."""
+    def part(self, whole: TrainState) -> TrainState:
+        """What this process has of a state."""
+
+    @abc.abstractmethod
+    def put(self, part: TrainState) -> Any:
+        """The state on the local devices, with a leading axis."""
 
     @abc.abstractmethod
     def get(self, state: Any) -> TrainState:
-        """The whole state."""
+        """What this process has, from its devices."""
+
+    @abc.abstractmethod
+    def whole(self, part: TrainState) -> TrainState:
+        """The state; all processes that have a part only ask together, and process 0 gets it."""
 
 
 class Replicated(Placement):
@@ -47,19 +52,30 @@ class Replicated(Placement):
 
     needs_all = False
 
-    def put(self, state: TrainState) -> Any:
+    def part(self, whole: TrainState) -> TrainState:
+        """See `Placement.part`."""
+        return whole
+
+    def put(self, part: TrainState) -> Any:
         """See `Placement.put`."""
-        return replicate(state)
+        return replicate(part)
 
     def get(self, state: Any) -> TrainState:
         """See `Placement.get`."""
         return first_replica(state)
+
+    def whole(self, part: TrainState) -> TrainState:
+        """See `Placement.whole`."""
+        return part
 
 
 class ShardedTable(Placement):
     """Each device has an equal part of the table's rows, in order, and all else.
 
     What the parts have beyond the last row is 0 and is never asked for.
+
+    Raises:
+      UsageError: a process has other devices than the next ones after those of the process before.
     """
 
     needs_all = True
@@ -67,55 +83,48 @@ class ShardedTable(Placement):
     def __init__(self, num_rows: int):
         self._num_rows = num_rows
         self._rows = rows_of_a_device(num_rows)
+        process, devices = cluster.place()[0], jax.local_device_count()
+        self._order = [place - process * devices for place in local_places().values()]
+        if sorted(self._order) != list(range(devices)):
+            raise UsageError(
+                "config: training.table_placement=sharded needs as many devices in each process, "
+                "one after the other as pmap orders them; use replicated"
+            )
 
-    def put(self, state: TrainState) -> Any:
+    def part(self, whole: TrainState) -> TrainState:
+        """See `Placement.part`; of the table `Rows`."""
+        size = self._rows * len(self._order)
+        return _with_table(whole, jax.tree.map(lambda leaf: Rows.of(leaf, size), whole.table))
+
+    def put(self, part: TrainState) -> Any:
         """See `Placement.put`."""
-        places = list(local_places().values())
-        table = jax.tree.map(lambda leaf: place_rows(self._parts(leaf, places)), state.table)
-        placed = replicate(dataclasses.replace(state, table=None))
-        return dataclasses.replace(placed, table=table)
+        table = jax.tree.map(self._placed, part.table)
+        return _with_table(replicate(_with_table(part, None)), table)
 
     def get(self, state: Any) -> TrainState:
-        """See `Placement.get`; of the table in process 0 alone."""
-        table = jax.tree.map(self._whole, state.table)
-        return dataclasses.replace(
-            first_replica(dataclasses.replace(state, table=None)), table=table
+        """See `Placement.get`."""
+        return _with_table(
+            first_replica(_with_table(state, None)), jax.tree.map(self._fetched, state.table)
         )
 
-    def _parts(
-        self, leaf: Shaped[np.ndarray, "images *row"], places: Sequence[int]
-    ) -> Shaped[np.ndarray, "devices rows *row"]:
-        parts = np.zeros((len(places), self._rows, *leaf.shape[1:]), leaf.dtype)
-        for part, place in zip(parts, places, strict=True):
-            own = leaf[place * self._rows : (place + 1) * self._rows]
-            part[: len(own)] = own
-        return parts
+    def whole(self, part: TrainState) -> TrainState:
+        """See `Placement.whole`; in the other processes the table is missing."""
+        return _with_table(part, jax.tree.map(Rows.whole, part.table))
 
-    def _whole(
-        self, leaf: Shaped[jax.Array, "devices rows *row"]
-    ) -> Shaped[np.ndarray, "images *row"]:
-        row = leaf.shape[2:]
-        whole = np.zeros((jax.device_count(), self._rows, *row), leaf.dtype)
-        place_of = local_places()
-        shards, places = leaf.addressable_shards, []
-        # A copy: the CPU backend would hand out a view of memory that the next step overwrites.
-        own = [np.array(shard.data).reshape(self._rows, *row) for shard in shards]
-        for shard, part in zip(shards, own, strict=True):
-            place = place_of[shard.device]
-            places.append(place)
-            whole[place] = part
-        if cluster.num_processes() > 1:
-            cluster.meet()
-            their = multihost_utils.process_allgather(np.array(places))
-            row_bytes = int(np.prod(row, dtype=int)) * leaf.dtype.itemsize * jax.device_count()
-            step = max(1, _BYTES_AT_ONCE // row_bytes)
-            for start in range(0, self._rows, step):
-                some = np.stack([part[start : start + step] for part in own])
-                for process, parts in zip(
-                    their, multihost_utils.process_allgather(some), strict=True
-                ):
-                    whole[process, start : start + step] = parts
-        return whole.reshape(-1, *row)[: self._num_rows]
+    def _placed(self, rows: Rows) -> Shaped[jax.Array, "devices rows *row"]:
+        parts = rows.own.reshape(len(self._order), self._rows, *rows.own.shape[1:])
+        return place_rows(parts[self._order])
+
+    def _fetched(self, leaf: Shaped[jax.Array, "devices rows *row"]) -> Rows:
+        own = np.zeros((len(self._order), self._rows, *leaf.shape[2:]), leaf.dtype)
+        place_of, first = local_places(), cluster.place()[0] * len(self._order)
+        for shard in leaf.addressable_shards:
+            own[place_of[shard.device] - first] = np.asarray(shard.data)[0]
+        return Rows(self._num_rows, own.reshape(-1, *leaf.shape[2:]))
+
+
+def _with_table(state: Any, table: Any) -> Any:
+    return dataclasses.replace(state, table=table)
 
 
 def make_placement(name: str, num_rows: int | None) -> Placement:
@@ -142,5 +151,5 @@ def make_placement(name: str, num_rows: int | None) -> Placement:
 
 
 def rows_of_a_device(num_rows: int) -> int:
-    """How many rows of a table that is shared out a device has."""
-    return -(-num_rows // jax.device_count())
+    """How many rows of a table that is shared out a device has: whole blocks."""
+    return -(-num_rows // (BLOCK * jax.device_count())) * BLOCK

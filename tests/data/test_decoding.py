@@ -150,6 +150,8 @@ def test_more_pixels_can_be_allowed_where_memory_is(monkeypatch):
     assert decode(data).samples.shape == (10, 20, 1)
     free = type("Memory", (), {"available": 200 * BYTES_A_PIXEL - 1})
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    assert decode(data).samples.shape == (10, 20, 1)  # too small to ask for the free memory
+    monkeypatch.setattr("dfm_flax.data.decoding._SMALL", 199)
     assert read_header(data).width == 20
     with pytest.raises(UsageError, match="takes 9,600 bytes of memory"):
         decode(data)

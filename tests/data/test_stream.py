@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -62,6 +64,30 @@ def test_workers_give_the_same_and_end_with_the_context():
             list(read)
     np.testing.assert_array_equal(given, first(rows, 3, 13))
     assert not multiprocessing.active_children()
+
+
+DYING = """
+import multiprocessing
+from dfm_flax.errors import DfmError
+from tests.data.test_stream import BATCH, ORDER, SOURCE, ShuffledRows, batches
+
+try:
+    with batches(ShuffledRows(SOURCE, ORDER, BATCH, 1, (0,)), 0, 1) as read:
+        next(read)
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        list(read)
+except DfmError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_leaves_one_line():
+    """What it shared is removed by Python, which says nothing of that below our message."""
+    process = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True)
+    assert process.stdout.startswith("a process that reads images died")
+    assert "leaked" not in process.stderr
 
 
 def test_a_damaged_image_is_named(class_folder):

@@ -4,13 +4,14 @@
     python tests/launch/fault_drill.py --runs 50
     python tests/launch/fault_drill.py --runs 20 --streamed
 
-The runs fit a machine to an image, or with --streamed a generator with a table of latents to
-images that worker processes read from the disk.
+The runs fit a machine to an image, or with --streamed a generator to images that worker processes
+read from the disk, with a table of latents that is shared out: each process saves its rows.
 
 One run is never killed. Each of the others is killed once: SIGKILL or SIGTERM, to one of its
 processes or to both, at a random moment of its start, its steps or its saving. Then the same
 command goes on with it, and the digest of its last checkpoint (all weights, the optimizer, the
-random stream, and the curve of the losses) must be that of the run that was never killed.
+random stream, and the curve of the losses) must be that of the run that was never killed. With
+--streamed each image must have been in one batch of each epoch.
 Prints a row for each; exits with 1 unless all are equal and none hung.
 
 The processes run the same code as `dfm train`, forked from one that has imported it: importing
@@ -21,6 +22,7 @@ import argparse
 import atexit
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -49,12 +51,13 @@ STREAMED = (
     *("--config.model.latent_size=4", "--config.model.hidden=8", "--config.observers="),
     *("--config.data.size=8", "--config.data.feed=stream", "--config.data.workers=1"),
     *("--config.training.batch_size=20", "--config.optimizer.warmup_steps=0"),
+    *("--config.training.table_placement=sharded", "--config.optimizer.table_adam=rows"),
     f"--config.training.num_steps={NUM_STEPS}",
     f"--config.training.log_every={LOG_EVERY}",
     f"--config.training.checkpoint_every={CHECKPOINT_EVERY}",
     f"--config.observe_every={CHECKPOINT_EVERY}",
 )
-STREAMED_IMAGES = 150  # so that the run has many epochs, none of which ends with a batch
+STREAMED_IMAGES, EPOCHS = 160, 10  # of 8 batches: most checkpoints are in the middle of one
 # Others must have stopped by then: the heartbeat's minute and some for a busy machine.
 HUNG_AFTER = 120
 SAVED = 75
@@ -125,6 +128,8 @@ def drill(folder: Path, runs: int, seed: int = 0, streamed: bool = False):
         row = {"run": number, **killed}
         lives = finish(folder / "run", arguments)
         row["equal"] = "yes" if digest(folder / "run") == expected else "NO"
+        if streamed and not (seen(folder / "run") == EPOCHS).all():
+            row["equal"] = "NO, by images"
         if lives > 1:
             row["equal"] += f" (after {lives} lives)"
         print(" | ".join(str(row[column]) for column in columns), flush=True)
@@ -240,6 +245,18 @@ def digest(workdir: Path) -> str:
     newest = workdir / "checkpoints" / str(newest_step(workdir))
     progress = json.loads(next((newest / "progress").iterdir()).read_text())
     return f"{newest.name} {progress['digest']}"
+
+
+def seen(workdir: Path):
+    """In how many batches each image was, by the steps that its latent has had."""
+    import numpy as np
+
+    from dfm_flax.training.checkpoints import restore_parts
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells that it just reads
+    updates = np.zeros(STREAMED_IMAGES, np.int32)
+    _, parts = restore_parts(workdir / "checkpoints", {"table": {"updates": updates}})
+    return parts["table"]["updates"]
 
 
 if __name__ == "__main__":

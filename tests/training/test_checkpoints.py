@@ -50,6 +50,25 @@ def test_any_name_of_a_folder(tmp_path, name):
     assert restore_parts(tmp_path / name / "c", {"w": np.zeros(2000, np.float32)})[0] == 20
 
 
+def as_before(folder, whole):
+    """A checkpoint as it was when nothing told of rows, and the last digest was of all bytes."""
+    file = folder / "progress" / "metadata"
+    progress = json.loads(file.read_text())
+    del progress["rows"]
+    file.write_text(json.dumps({**progress, "digest": digest(whole, progress["history"])}))
+
+
+def test_those_of_before_are_read(tmp_path, caplog):
+    saved(tmp_path / "c", 10, 20)
+    for step in (10, 20):
+        as_before(tmp_path / "c" / str(step), state(step))
+    forge_curve(tmp_path / "c" / "20")
+    found, history = restored(tmp_path / "c")
+    assert "20 is damaged, going on from the one before (it does not match" in caplog.text
+    assert digest(found) == digest(state(10))
+    assert history == [(10, [0.5, 0.25])]
+
+
 def test_nothing_yet(tmp_path):
     assert restored(tmp_path / "c") is None
 
