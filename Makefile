@@ -24,6 +24,9 @@ demo: install  ## train a machine on a photo that ships with scikit-image and sh
 	@echo "digits by a generator that ships with the package: runs/demo/digits.png"
 	@echo "figure with original, reconstruction, error and curve: runs/demo/figures/astronaut_seed0.png"
 
+# What tests have compiled is kept for the next time, until `make clean`: JAX finds it by its content.
+test fast mutants: export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
+
 test: install  ## all tests
 	$(PYTEST)
 

@@ -1,4 +1,6 @@
 import atexit
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -149,15 +151,29 @@ def small_arguments():
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Trains small generators, once each: runs(variant, *changes) is the folder of a run."""
+    """Trains small generators, once each: runs(variant, *changes) is the folder of a run.
+
+    What one process of pytest has trained the others copy.
+    """
     from dfm_flax.generation.train import train
 
-    made = {}
+    base, made = tmp_path_factory.getbasetemp(), {}
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
+    shared.mkdir(exist_ok=True)
+
+    def trained(key):
+        folder = shared / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                train(small_config(*key), folder.with_suffix(".part"))
+                folder.with_suffix(".part").rename(folder)
+        return folder
 
     def run(*key):
         if key not in made:
-            made[key] = tmp_path_factory.mktemp("run")
-            train(small_config(*key), made[key])
+            made[key] = tmp_path_factory.mktemp("run") / "run"
+            shutil.copytree(trained(key), made[key])
         return made[key]
 
     return run

@@ -1,6 +1,7 @@
 """What README and docs say of folders, files, settings and commands: all of it is there."""
 
 import contextlib
+import functools
 import io
 import pkgutil
 import re
@@ -95,6 +96,7 @@ def test_paths_and_names_in_a_page_are_there(page):
             pkgutil.resolve_name(name)
 
 
+@functools.cache
 def settings():
     """All that a config of any task and generator can have, and its sections."""
     schemas = [load_config("base_compression")]

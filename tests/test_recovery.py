@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_interrupted_it_saves_and_says_how_to_go_on(tiny, tmp_path, number, code
 
 def test_a_damaged_newest_checkpoint_is_passed_over(tiny, tmp_path):
     finish(tiny, tmp_path / "whole")
-    finish(tiny, tmp_path / "damaged")
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
     newest = tmp_path / "damaged" / "checkpoints" / "60"
     for path in (newest / "state").rglob("*"):
         if path.is_file():

@@ -25,6 +25,14 @@ CASES = (
 )
 
 
+# Positions less than a tile, and several chunks, of kernels; to XLA all numbers are alike.
+SHAPES = [
+    (by, m, max_frequency, positions)
+    for m, max_frequency in CASES
+    for by, positions in (("kernels", 1), ("kernels", 50), ("kernels", 2100), ("xla", 50))
+]
+
+
 @pytest.fixture(params=["kernels", "xla"])
 def backend(request):
     """Has the test run with one evaluation, and makes sure that it is that one."""
@@ -50,6 +58,17 @@ def textbook(x, coefficients, k):
     return cos @ a + sin @ b, gradients
 
 
+def value_and_gradients(series, x, coefficients, cotangent):
+    """A series and the gradients in its arguments, compiled as one."""
+
+    @jax.jit
+    def of(x, coefficients, cotangent):
+        y, vjp = jax.vjp(series, x, coefficients)
+        return y, vjp(cotangent)
+
+    return of(x, coefficients, cotangent)
+
+
 def relative_error(value, reference):
     return np.linalg.norm(np.asarray(value, np.float64) - reference) / np.linalg.norm(reference)
 
@@ -61,15 +80,17 @@ def example(m, max_frequency, positions=50, n=3):
     return x, coefficients, rng.normal(size=(positions, n)).astype(np.float32)
 
 
-@pytest.mark.parametrize("positions", [1, 50, 2100])  # less than a tile, and several chunks
-@pytest.mark.parametrize(("m", "max_frequency"), CASES)
+@pytest.mark.parametrize(
+    ("backend", "m", "max_frequency", "positions"), SHAPES, indirect=["backend"]
+)
 def test_value_and_gradients_are_the_textbook_sums(backend, m, max_frequency, positions):
     x, coefficients, cotangent = example(m, max_frequency, positions)
     expected, gradients = textbook(
         x.astype(np.float64), coefficients.astype(np.float64), Full(max_frequency).frequencies(m)
     )
-    y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, max_frequency), x, coefficients)
-    d_x, d_coefficients = vjp(cotangent)
+    y, (d_x, d_coefficients) = value_and_gradients(
+        lambda x, c: fourier_series(x, c, max_frequency), x, coefficients, cotangent
+    )
     expected_d_x, expected_d_coefficients = gradients(cotangent.astype(np.float64))
     assert relative_error(y, expected) < 1e-5
     assert relative_error(d_x, expected_d_x) < 1e-5
@@ -87,10 +108,12 @@ def test_additive_series_is_the_textbook_sum_over_the_axes(backend, m, max_frequ
     coefficients = rng.normal(size=shape).astype(np.float32)
     cotangent = rng.normal(size=(50, 3)).astype(np.float32)
     expected, gradients = textbook(x.astype(np.float64), coefficients.astype(np.float64), k)
-    y, vjp = jax.vjp(lambda x, c: additive_fourier_series(x, c, max_frequency), x, coefficients)
+    y, found = value_and_gradients(
+        lambda x, c: additive_fourier_series(x, c, max_frequency), x, coefficients, cotangent
+    )
     assert relative_error(y, expected) < 1e-5
     expected_gradients = gradients(cotangent.astype(np.float64))
-    for gradient, expected_gradient in zip(vjp(cotangent), expected_gradients, strict=True):
+    for gradient, expected_gradient in zip(found, expected_gradients, strict=True):
         assert relative_error(gradient, expected_gradient) < 1e-5
 
 
@@ -113,10 +136,12 @@ def test_float64_is_exact_to_float64():
     with jax.enable_x64(True):
         x, coefficients, cotangent = (array.astype(np.float64) for array in example(5, 2))
         expected, gradients = textbook(x, coefficients, Full(2).frequencies(5))
-        y, vjp = jax.vjp(lambda x, c: fourier_series(x, c, 2), x, coefficients)
+        y, (d_x, _) = value_and_gradients(
+            lambda x, c: fourier_series(x, c, 2), x, coefficients, cotangent
+        )
         assert y.dtype == jnp.float64
         assert relative_error(y, expected) < 1e-13
-        assert relative_error(vjp(cotangent)[0], gradients(cotangent)[0]) < 1e-13
+        assert relative_error(d_x, gradients(cotangent)[0]) < 1e-13
 
 
 def test_far_from_the_origin_the_period_is_kept_exactly(backend):
@@ -139,7 +164,7 @@ def test_leading_axes_are_kept(backend):
 def test_vmap_over_machines_gives_each_machine(backend):
     x, coefficients, _ = example(6, 1)
     both = jnp.stack([coefficients, -2 * coefficients])
-    y = jax.vmap(lambda c: fourier_series(x, c))(both)
+    y = jax.jit(jax.vmap(lambda c: fourier_series(x, c)))(both)
     np.testing.assert_allclose(y[0], fourier_series(x, coefficients), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(y[1], -2 * y[0], rtol=1e-4, atol=1e-4)
 
@@ -151,9 +176,9 @@ def test_gradients_of_machines_at_shared_and_at_own_positions(backend, name):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(4, 100, 3)), jnp.float32)
     coefficients = jnp.asarray(rng.normal(size=(4, series.num_rows(3), 2)), jnp.float32)
-    gradient = jax.grad(lambda x, c: jnp.sum(series(x, c) ** 2), (0, 1))
-    own = jax.vmap(gradient)(x, coefficients)
-    shared = jax.vmap(gradient, in_axes=(None, 0))(x[0], coefficients)
+    gradient = jax.jit(jax.grad(lambda x, c: jnp.sum(series(x, c) ** 2), (0, 1)))
+    own = jax.jit(jax.vmap(gradient))(x, coefficients)
+    shared = jax.jit(jax.vmap(gradient, in_axes=(None, 0)))(x[0], coefficients)
     for i in range(4):
         for vmapped, alone in (
             (own, gradient(x[i], coefficients[i])),
@@ -216,13 +241,18 @@ def test_all_derivatives_can_be_had(series):
     def of(x):
         return series(x, coefficients, 2)[0]
 
-    expected = jax.hessian(formula)(x)
+    def assert_near(derivative, expected, rtol, atol):
+        # A function that JAX has not seen: what it has traced does not depend on `by_xla`.
+        found = jax.jit(lambda x: derivative(of)(x))(x)
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+
+    expected, slope = jax.jit(lambda x: (jax.hessian(formula)(x), jax.grad(formula)(x)))(x)
     with by_xla(all_derivatives=True):
-        np.testing.assert_allclose(jax.hessian(of)(x), expected, rtol=2e-3, atol=0.05)
-        np.testing.assert_allclose(jax.jacfwd(jax.jacfwd(of))(x), expected, rtol=2e-3, atol=0.05)
-        np.testing.assert_allclose(jax.grad(of)(x), jax.grad(formula)(x), rtol=1e-3, atol=0.01)
+        assert_near(jax.hessian, expected, rtol=2e-3, atol=0.05)
+        assert_near(lambda of: jax.jacfwd(jax.jacfwd(of)), expected, rtol=2e-3, atol=0.05)
+        assert_near(jax.grad, slope, rtol=1e-3, atol=0.01)
     with by_xla():
-        np.testing.assert_allclose(jax.hessian(of)(x), expected, rtol=1e-4, atol=0.01)
+        assert_near(jax.hessian, expected, rtol=1e-4, atol=0.01)
     with pytest.raises(TypeError, match=r"trace under .*by_xla\(all_derivatives=True\)"):
         jax.jvp(of, (x,), (x,))
     with pytest.raises(TypeError, match=r"forward-mode autodiff \(jvp\) to a custom_vjp"):

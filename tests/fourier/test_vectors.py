@@ -51,5 +51,5 @@ def test_deviations_are_those_of_drawn_machines(machine):
             [params[f"layer_{i}"]["coefficients"].ravel() for i in range(machine.depth)]
         )
 
-    drawn = jax.vmap(draw)(jax.random.split(jax.random.PRNGKey(0), 2000))
+    drawn = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.PRNGKey(0), 2000))
     np.testing.assert_allclose(drawn.std(axis=0), initial_deviations(machine), rtol=0.1)

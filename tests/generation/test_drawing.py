@@ -12,7 +12,9 @@ MODEL = Generator(
     Decoder(FourierMachine(2, 3, 1, variances=0.3), (8,), variance=1.0, initialization="centered"),
     Encoder((8,), 3),
 )
-PARAMS = initial_params(MODEL, jax.random.PRNGKey(0), 3, ImageShape(4, 5, 1))
+PARAMS = jax.jit(lambda rng: initial_params(MODEL, rng, 3, ImageShape(4, 5, 1)))(
+    jax.random.PRNGKey(0)
+)
 LATENTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 
 

@@ -3,6 +3,8 @@
 Runs in one process with the devices it finds; tests/test_devices.py repeats it on more.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,16 +51,14 @@ SOURCE = MemorySource(ImageSet("noise", IMAGES, np.zeros(60, np.int32), 1))
 
 def run_stream(state, num_steps, workers=0, log_every=20):
     """The state after so many steps more, of images that are streamed."""
-    step = make_step(linear_loss, OPTIMIZER, table_optimizer=ROWS)
-    train_steps = make_train_steps(step)
     start = int(state.step)
     stream = ImageStream(SOURCE, ORDER, BATCH, 2, start + num_steps, log_every, workers)
     state, pieces = replicate(state), []
     with opened(stream, start) as feeding:
-        state, *_ = train_steps(state, feeding.example, np.int32(0))  # takes no step
+        state, *_ = train_steps()(state, feeding.example, np.int32(0))  # takes no step
         while num_steps:
             feed, count = feeding.next(min(num_steps, log_every))
-            state, *_ = train_steps(state, feed, np.int32(count))
+            state, *_ = train_steps()(state, feed, np.int32(count))
             pieces.append(count)
             num_steps -= count
     return first_replica(state), pieces
@@ -78,13 +78,18 @@ def test_a_stream_trains_to_the_same_bits(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, ended, expected)
 
 
-def run(state, counts, **options):
+@functools.cache
+def train_steps(**options):
+    """Compiled once for all tests here."""
     step = make_step(linear_loss, OPTIMIZER, **{"table_optimizer": ROWS} | options)
-    train_steps = make_train_steps(step)
+    return make_train_steps(step)
+
+
+def run(state, counts, **options):
     state, feed = replicate(state), replicate(ImageFeed(IMAGES, ORDER, BATCH, 2))
     seen = []
     for count in counts:
-        state, metrics, _, _ = train_steps(state, feed, np.int32(count))
+        state, metrics, _, _ = train_steps(**options)(state, feed, np.int32(count))
         seen.append({name: float(value) for name, value in metrics.items()})
     return first_replica(state), seen
 
@@ -95,6 +100,15 @@ def test_steps_are_those_of_a_plain_loop():
     trained, metrics = run(state, [1] * 15, ema_decay=0.5)
     params, ema, table = state.params, state.params, jax.tree.map(jnp.array, state.table)
     feed = ImageFeed(jnp.asarray(IMAGES), ORDER, BATCH, 2)
+    update = jax.jit(lambda table, index, d_rows: table.update(index, d_rows, 0.01, 0.9, 0.999))
+
+    @jax.jit
+    def loss_and_gradients(params, rows, batch, rng):
+        def of(params, rows):
+            return linear_loss(params, batch.replace(latents=rows), rng)
+
+        return jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(params, rows)
+
     for i in range(15):
         rng = jax.random.fold_in(state.rng, i)
         drawn = feed.draw(rng, np.int32(i))
@@ -103,17 +117,11 @@ def test_steps_are_those_of_a_plain_loop():
         )
         batch = feed.at(drawn)
         np.testing.assert_allclose(batch.images, IMAGES[drawn.index] / 127.5 - 1, atol=1e-6)
-
-        def of(params, rows, batch=batch, rng=rng):
-            return linear_loss(params, batch.replace(latents=rows), rng)
-
-        (loss, _), gradients = jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(
-            params, table.latents[drawn.index]
-        )
+        (loss, _), gradients = loss_and_gradients(params, table.latents[drawn.index], batch, rng)
         np.testing.assert_allclose(metrics[i]["loss"], loss, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(metrics[i]["brightness"], np.mean(batch.images), rtol=1e-5)
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
-        table = table.update(drawn.index, gradients[1], 0.01, 0.9, 0.999)
+        table = update(table, drawn.index, gradients[1])
         keep = min(0.5, (1 + i) / (10 + i))
         ema = jax.tree.map(lambda e, p, keep=keep: keep * e + (1 - keep) * p, ema, params)
     np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-5, atol=1e-6)
@@ -133,18 +141,23 @@ def test_a_dense_table_is_a_parameter_of_optax():
     params, latents = state.params, jnp.asarray(state.table.latents)
     adam_state = adam.init(latents)
     feed = ImageFeed(jnp.asarray(IMAGES), ORDER, BATCH, 2)
-    for i in range(37):
+
+    @jax.jit
+    def step(params, latents, adam_state, i):
         rng = jax.random.fold_in(state.rng, i)
-        drawn = feed.draw(rng, np.int32(i))
+        drawn = feed.draw(rng, i)
         batch = feed.at(drawn)
 
-        def of(params, latents, drawn=drawn, batch=batch, rng=rng):
+        def of(params, latents):
             return linear_loss(params, batch.replace(latents=latents[drawn.index]), rng)
 
         gradients, _ = jax.grad(of, argnums=(0, 1), has_aux=True)(params, latents)
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients[0])
         updates, adam_state = adam.update(gradients[1], adam_state)
-        latents = optax.apply_updates(latents, updates)
+        return params, optax.apply_updates(latents, updates), adam_state
+
+    for i in range(37):
+        params, latents, adam_state = step(params, latents, adam_state, np.int32(i))
     assert np.abs(latents - state.table.latents).max() > 0.2
     np.testing.assert_allclose(latents_seen, latents, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-4, atol=1e-5)
@@ -165,11 +178,11 @@ def test_no_step_has_the_random_numbers_of_another():
         seen = {"loss": jax.random.uniform(rng), "fed": batch.noise.mean()}
         return jnp.sum(0 * params["w"]), seen
 
-    train_steps = make_train_steps(make_step(spread, OPTIMIZER))
+    spreading = make_train_steps(make_step(spread, OPTIMIZER))
     state, feed = replicate(initial(table=False)), replicate(ImageFeed(IMAGES, ORDER, BATCH, 2))
     seen = []
     for _ in range(8):
-        state, metrics, _, _ = train_steps(state, feed, np.int32(1))
+        state, metrics, _, _ = spreading(state, feed, np.int32(1))
         seen.append((float(metrics["loss"]), float(metrics["fed"])))
     for numbers in zip(*seen, strict=True):
         assert len(set(numbers)) == 8

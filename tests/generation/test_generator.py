@@ -26,8 +26,14 @@ def last_layer(params, part):
 
 
 def initial(variant, *changes):
-    model = make_generator(config(variant, *changes), SHAPE)
-    return initial_params(model, jax.random.PRNGKey(0), 3, SHAPE)
+    return compiled(make_generator(config(variant, *changes), SHAPE), 3, SHAPE)
+
+
+def compiled(model, latent_size, shape):
+    """The parameters as a run starts with them, which are compiled there too."""
+    return jax.jit(lambda rng: initial_params(model, rng, latent_size, shape))(
+        jax.random.PRNGKey(0)
+    )
 
 
 def test_each_generator_has_the_weights_that_it_needs():
@@ -79,9 +85,7 @@ def test_the_gaussian_start_is_that_of_the_thesis():
 def test_all_networks_of_the_thesiss_configs_have_its_variance(name, variance, shape):
     """ "Gaussian weights of variance 3e-2, biases at 0": layer by layer."""
     made = load_config(name)
-    params = initial_params(
-        make_generator(made, shape), jax.random.PRNGKey(0), made.model.latent_size, shape
-    )
+    params = compiled(make_generator(made, shape), made.model.latent_size, shape)
     assert set(params) == ({"decoder", "encoder"} if name == "cifar10:variance" else {"decoder"})
     for part in params.values():
         for layer in part["mlp"].values():

@@ -7,7 +7,9 @@ from dfm_flax.generation.inversion import _invert, invert
 from dfm_flax.models.decoders import PixelDecoder
 
 MODEL = Generator(PixelDecoder(4, 4, 1, (16,)))
-PARAMS = initial_params(MODEL, jax.random.PRNGKey(0), 3, ImageShape(4, 4, 1))
+PARAMS = jax.jit(lambda rng: initial_params(MODEL, rng, 3, ImageShape(4, 4, 1)))(
+    jax.random.PRNGKey(0)
+)
 LATENTS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 IMAGES = draw(MODEL, PARAMS, LATENTS, 4, 4)
 

@@ -33,7 +33,7 @@ def generator(name="dfm", *changes):
 
 
 def initial(model):
-    return initial_params(model, jax.random.PRNGKey(0), 2, SHAPE)
+    return jax.jit(lambda rng: initial_params(model, rng, 2, SHAPE))(jax.random.PRNGKey(0))
 
 
 def metrics_of(model, rows=ROWS, params=None, noise=NOISE, seeds=1):

@@ -24,7 +24,7 @@ def config(*changes):
 
 def snapshot(made):
     model = make_generator(made, SHAPE)
-    params = initial_params(model, jax.random.PRNGKey(0), 3, SHAPE)
+    params = jax.jit(lambda rng: initial_params(model, rng, 3, SHAPE))(jax.random.PRNGKey(0))
     table = None
     if made.model.latents == "table":
         table = np.random.default_rng(0).normal(size=(len(IMAGES), 3)).astype(np.float32)

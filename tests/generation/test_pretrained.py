@@ -24,7 +24,7 @@ class Trained(TrainedGenerator):
 def trained(small, variant, tmp_path):
     config = small(variant)
     model = make_generator(config, SHAPE)
-    params = initial_params(model, jax.random.PRNGKey(0), 4, SHAPE)
+    params = jax.jit(lambda rng: initial_params(model, rng, 4, SHAPE))(jax.random.PRNGKey(0))
     run = type("Run", (), {"folder": tmp_path / "run"})()
     made = object.__new__(Trained)
     for field, value in zip(

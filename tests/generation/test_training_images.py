@@ -1,5 +1,6 @@
 """The images of a run: in memory or streamed, and the part of a stream that is looked at."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dfm_flax.data import feed_choice
 from dfm_flax.data.image_sets import load_image_set
 from dfm_flax.errors import UsageError
+from dfm_flax.evaluation import classifier_features
 from dfm_flax.generation import run as generation_run
 from dfm_flax.generation.generator import make_generator
 from dfm_flax.generation.sampling import load_generator
@@ -80,14 +82,19 @@ def test_a_run_goes_on_with_the_feed_that_it_was_started_with(tmp_path, small, m
 
 
 @pytest.mark.slow
-def test_a_streamed_run_is_the_run_on_the_devices(tmp_path, runs, small, caplog):
+def test_a_streamed_run_is_the_run_on_the_devices(tmp_path, runs, small, caplog, monkeypatch):
     """The final state bit for bit, with all observers; its place is the first line of the log."""
+    recipe = dataclasses.replace(classifier_features.RECIPE, num_steps=20, width=4)
+    monkeypatch.setattr(classifier_features, "RECIPE", recipe)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # of the cache of classifiers
     changes = ("observers=reconstructions,samples,held_out,frechet", "data.split=train")
+    resident = runs("table", *changes)  # what has a classifier afterwards, which is told too
     caplog.set_level("INFO", "dfm_flax")
-    train(small("table", *changes, "data.feed=stream", "data.workers=0"), tmp_path)
+    caplog.clear()
+    train(small("table", *changes, "data.feed=stream", "data.workers=0"), tmp_path / "run")
     assert caplog.messages[0] == "images are streamed from the disk (config.data.feed=stream)"
     leaves = []
-    for folder in (tmp_path, runs("table", *changes)):
+    for folder in (tmp_path / "run", resident):
         file = folder / "checkpoints" / "60" / "progress" / "metadata"
         leaves.append(json.loads(file.read_text())["leaves"])
     assert leaves[0] == leaves[1]

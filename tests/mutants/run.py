@@ -3,9 +3,9 @@
     make mutants
     python tests/mutants/run.py [--faults-only] [TEXT ..]
 
-With TEXT only those faults whose file or tests have one of them. The tests run first without a
-fault, unless --faults-only says that they are known to pass. Exit code 1 if a fault survives, or
-if its place in the code is not found once.
+With TEXT only those faults whose file, change or tests have one of them. The tests run first
+without a fault, unless --faults-only says that they are known to pass. Exit code 1 if a fault
+survives, or if its place in the code is not found once.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def prepare(tree: Path) -> None:
     """Has all processes to come import what is in the tree, and share what they compile."""
     os.environ |= {
         "PYTHONPATH": str(tree),
-        "JAX_COMPILATION_CACHE_DIR": str(tree / "build" / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get(
+            "JAX_COMPILATION_CACHE_DIR", str(tree / "build" / "compiled")
+        ),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
@@ -117,7 +119,7 @@ def main() -> int:
     chosen = [
         mutant
         for mutant in MUTANTS
-        if not options.texts or any(t in f"{mutant.file} {mutant.tests}" for t in options.texts)
+        if not options.texts or any(text in "\n".join(mutant) for text in options.texts)
     ]
     bad = 0
     with tempfile.TemporaryDirectory() as folder:

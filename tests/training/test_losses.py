@@ -42,7 +42,7 @@ PARAMS, BATCH = {"w": jnp.array([1.0, 2.0])}, jnp.array([0.0, 4.0])
 def evaluate(name, terms=()):
     config = ConfigDict({"loss": {"name": name, "terms": terms}, "weight": 2.0})
     loss = make_loss({"mse": squares}, Five(), config)
-    return jax.value_and_grad(loss, has_aux=True)(PARAMS, BATCH, jax.random.PRNGKey(0))
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(PARAMS, BATCH, jax.random.PRNGKey(0))
 
 
 @pytest.fixture

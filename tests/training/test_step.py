@@ -1,5 +1,7 @@
 """Runs in one process with the devices it finds; tests/test_devices.py repeats it on more."""
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -63,12 +65,17 @@ def data(machines=1):
     return np.random.default_rng(0).normal(size=(machines, 100, 3)).astype(np.float32)
 
 
+@functools.cache
+def train_steps():
+    """Compiled once for all tests here."""
+    return make_train_steps(STEP)
+
+
 def run(state, rows, counts):
-    train_steps = make_train_steps(STEP)
     state, feed = replicate(state), replicate(Rows(rows))
     losses = []
     for count in counts:
-        state, metrics, first_bad, finite = train_steps(state, feed, np.int32(count))
+        state, metrics, first_bad, finite = train_steps()(state, feed, np.int32(count))
         losses.append(np.asarray(metrics["loss"]))
     return first_replica(state), losses, np.asarray(first_bad), bool(finite)
 
@@ -90,11 +97,16 @@ def test_steps_are_those_of_a_plain_loop():
     rows, state = data()[0], initial()
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), state.params)
     opt_state = OPTIMIZER.init(params)
-    for i in range(5):
+
+    @jax.jit
+    def step(params, opt_state, i):
         index = jax.random.randint(jax.random.fold_in(state.rng[0], i), (BATCH,), 0, len(rows))
-        gradients = jax.grad(lambda p, index=index: jnp.mean((p["w"] - rows[index]) ** 2))(params)
+        gradients = jax.grad(lambda p: jnp.mean((p["w"] - jnp.asarray(rows)[index]) ** 2))(params)
         updates, opt_state = OPTIMIZER.update(gradients, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), opt_state
+
+    for i in range(5):
+        params, opt_state = step(params, opt_state, i)
     trained, *_ = run(initial(), data(), [5])
     np.testing.assert_allclose(trained.params["w"][0], params["w"], rtol=1e-5)
 

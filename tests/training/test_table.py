@@ -1,6 +1,7 @@
 """The rows' optimizer against Adam in float64, one row at a time."""
 
 import collections
+import functools
 import time
 from types import SimpleNamespace
 
@@ -31,11 +32,22 @@ def textbook_adam(start, gradients, learning_rates):
     return x
 
 
+@jax.jit
+def updated(table, index, gradients, learning_rate):
+    return table.update(index, gradients, learning_rate, B1, B2)
+
+
+@functools.partial(jax.jit, static_argnames="schedule")
+def coasted(table, index, step, schedule):
+    return table.coasted(index, step, schedule, B1, 0.999)
+
+
+@functools.cache
 def trained():
     start = LatentTable.create(jax.random.PRNGKey(0), 6, 4, 0.5)
     table = start
     for index, gradients, learning_rate in zip(BATCHES, GRADIENTS, LEARNING_RATES, strict=True):
-        table = table.update(index, gradients, learning_rate, B1, B2)
+        table = updated(table, index, gradients, learning_rate)
     return start, table
 
 
@@ -130,7 +142,7 @@ def test_one_long_coast_is_that_of_float64():
     gradient = np.asarray(GRADIENTS[0])
     index = jnp.arange(3)
     table = start.update(index, gradient, schedule(0), B1, 0.999)
-    table = table.coasted(index, 5000, schedule, B1, 0.999)
+    table = coasted(table, index, 5000, schedule)
     mu, nu, x = 0.1 * gradient.astype(float), 1e-3 * gradient.astype(float) ** 2, 0.0
     for t in range(1, 5001):
         learning_rate = max(1e-2 * (1 - (t - 1) / 600), 0) + 1e-7 * min((t - 1) / 600, 1)
@@ -145,13 +157,13 @@ def test_coasting_in_parts_is_coasting_at_once():
     index, gradients, start = a_dense_run(10, 30, 3)
     table = trained_lazily(index, gradients, start, schedule)
     rows = jnp.array([3, 1, 3])
-    whole = table.coasted(rows, 400, schedule, B1, 0.999)
+    whole = coasted(table, rows, 400, schedule)
     parts = table
     for step in (31, 40, 41, 400):
-        parts = parts.coasted(rows, step, schedule, B1, 0.999)
+        parts = coasted(parts, rows, step, schedule)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
-    same = whole.coasted(rows, 400, schedule, B1, 0.999)
+    same = coasted(whole, rows, 400, schedule)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(same), strict=True):
         np.testing.assert_array_equal(a, b)
     unasked = np.array([0, 2, 4, 5, 6, 7, 8, 9])

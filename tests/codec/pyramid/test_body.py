@@ -211,6 +211,15 @@ def test_files_cut_short_with_right_checksums_are_refused(pyramid_image):
             from_bytes(with_checksum(data[:length]))
 
 
+@pytest.fixture(scope="module")
+def whole_files(pyramid_image):
+    """Of several shapes, without their checksums."""
+    shapes = [
+        {"height": 4, "width": 5, "count": 1}, {"channels": 1}, {"spread": 20.0}, {"first": 2},
+    ]  # fmt: skip
+    return [to_bytes(pyramid_image(**shape))[:-4] for shape in shapes]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 3),
@@ -222,12 +231,9 @@ def test_files_cut_short_with_right_checksums_are_refused(pyramid_image):
         max_size=3,
     ),
 )
-def test_mutations_with_right_checksums(pyramid_image, which, mutations):
+def test_mutations_with_right_checksums(whole_files, which, mutations):
     """Whatever is read is within the limits and has finite weights; all else is a UsageError."""
-    shapes = [
-        {"height": 4, "width": 5, "count": 1}, {"channels": 1}, {"spread": 20.0}, {"first": 2},
-    ]  # fmt: skip
-    data = bytearray(to_bytes(pyramid_image(**shapes[which]))[:-4])
+    data = bytearray(whole_files[which])
     for where, kind, new in mutations:
         # The header has most to say, and is short.
         place = 5 + where % (min(40, len(data) - 5) if where % 3 else len(data) - 5)
