@@ -25,15 +25,14 @@ log = logging.getLogger(__name__)
 MIN_BYTES = 96  # of a file: header, step sizes, and the last words of what is coded
 
 _HEADER = 48  # bytes, about
-_WEIGHT_BITS = 4.5
-_LARGEST_SHARE = 0.25  # of a file that its weights may take
-_MARGIN = 0.985  # of the bits are aimed at, so that few files are too large in the end
+_MARGIN = 0.97  # of the bits are aimed at, so that few files are too large in the end
 _ABOVE = 0.06  # dB that are aimed at above a quality
+_GAINED = 0.16  # dB that the machines gain when the grids are fixed
 _CORRECTIONS = 6  # short trainings for a size or quality that was missed
 _CORRECTION = 0.12  # of the steps of the first one
 _LEAST_STEPS = 20
 _UNUSED = 0.04  # of a size that may be left
-_ELASTICITY = 1.6  # change of log lambda for a rate or an error that is off by a factor of e
+_ELASTICITY = 3.0  # change of log lambda for a rate or an error that is off by a factor of e
 _MAX_FACTOR = 2.0  # that lambda changes by in one correction
 
 
@@ -49,10 +48,9 @@ def within(
     height, width, _ = image.pixels.shape
     planned = plan(image, 8 * num_bytes / (height * width), None)
     training = _Training(image, planned, num_steps, folder, seed)
-    bits = 8 * (num_bytes - _HEADER)
-    weights = min(_WEIGHT_BITS * training.network.num_weights, _LARGEST_SHARE * bits)
-    rounding = training.start(Target(bits=_MARGIN * (bits - weights)))
+    rounding = training.start(Target(bits=_MARGIN * 8 * (num_bytes - _HEADER)))
     fitting: list[PyramidImage] = []
+    missed = math.inf
     for attempt in range(1 + _CORRECTIONS):
         coded = rounding.best()
         over = math.log(file_size(coded) / num_bytes)
@@ -60,6 +58,9 @@ def within(
             fitting.append(coded)
         if -_UNUSED <= over <= 0 or attempt == _CORRECTIONS:
             break
+        if fitting and abs(over) >= missed:
+            break  # corrections bring no more
+        missed = abs(over)
         log.info("%s: %.1f%% of the size", image.name, 100 * math.exp(over))
         rounding = training.correct(
             rounding, math.exp((1 + attempt) * _ELASTICITY * (over + _UNUSED / 2))
@@ -78,14 +79,18 @@ def reaching(
       DfmError: training diverged or was interrupted.
     """
     training = _Training(image, plan(image, None, quality), num_steps, folder, seed)
-    rounding = training.start(Target(mse=10 ** (-(quality + _ABOVE) / 10)))
+    rounding = training.start(Target(mse=10 ** (-(quality + _ABOVE - _GAINED) / 10)))
     found: list[tuple[float, PyramidImage]] = []
+    missed = math.inf
     for attempt in range(1 + _CORRECTIONS):
         coded = rounding.best()
         above = psnr(image.pixels, coded.decoded()) - quality
         found.append((above, coded))
         if 0 <= above <= 3 * _ABOVE or attempt == _CORRECTIONS:
             break
+        if any(of >= 0 for of, _ in found) and abs(above) >= missed:
+            break  # corrections bring no more
+        missed = abs(above)
         log.info("%s: %.2f dB from the quality", image.name, above)
         error = math.log(10) / 10 * (above - _ABOVE)
         rounding = training.correct(rounding, math.exp(_ELASTICITY * error))

@@ -53,13 +53,13 @@ _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.11, 0.44  # of cells of four pixels; half or twice of the next
 _LAST_GRID_RATE = 0.01  # relative, so that lambda has a say to the end
-_GOING_ON_FROM = 0.3  # of the noise's way, where a training goes on: less moves no whole number
-_GOING_ON = 0.1, 1.0  # of the machines' rate and of the grids', where a training goes on
+_GOING_ON_FROM = 0.85  # of the noise's way, where a training goes on
+_GOING_ON = 0.1, 0.5  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
 _STEERED = 0.2, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
-_EXCESS = 0.12, 0.35  # linear, cubic
+_EXCESS = 0.08, 0.12  # linear, cubic
 _STEER_EVERY = 20  # steps
 _STEER = 0.8  # change of log lambda for a rate that is off by a factor of e
 _MAX_STEER = 0.25
@@ -70,7 +70,7 @@ class Target:
     """What lambda is steered for: one of these, or neither.
 
     Attributes:
-      bits: of the grids of the whole image.
+      bits: of the grids of the whole image and, about, of the weights.
       mse: of colors in [0, 1].
     """
 
@@ -167,7 +167,8 @@ def rate_distortion_loss(
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
         picture = network.picture(weights, batch.gain * values_at(grids, batch.matrices))
-        return jnp.mean((picture - batch.colors) ** 2), network.bits(weights, grids)
+        bits = network.bits(weights, grids) + estimated_bits(network, weights, start)
+        return jnp.mean((picture - batch.colors) ** 2), bits
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
@@ -200,8 +201,7 @@ def rate_distortion_loss(
         mse, bits = of(params["weights"], grids, batch)
         pixels = batch.colors.shape[1] * batch.colors.shape[2]
         trade_off = jnp.exp(jax.lax.stop_gradient(params["log_lambda"]))
-        weights_bits = estimated_bits(network, params["weights"], start)
-        value = mse + trade_off * (bits + weights_bits) / pixels
+        value = mse + trade_off * bits / pixels
         steer = jnp.clip(jax.lax.stop_gradient(off(params, batch)), -1.0, 1.0)
         # Adds nothing; its gradient is what log lambda moves against.
         value -= steer * (params["log_lambda"] - jax.lax.stop_gradient(params["log_lambda"]))

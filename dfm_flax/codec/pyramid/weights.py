@@ -15,7 +15,7 @@ from dfm_flax.codec.pyramid.start import start_weights
 
 MAX_STEP_CODE = FRACTION  # step sizes are 2^0 to 2^-14
 
-_TYPICAL_STEP = 2.0**-6  # for the bits that weights will take
+_TYPICAL_STEP = 2.0**-7  # for the bits that weights will take
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,7 +132,7 @@ def test_estimated_bits_are_about_those_of_the_coder():
         name: array + rng.laplace(0, 0.1, array.shape).astype(np.float32)
         for name, array in start.items()
     }
-    codes = np.full(len(network.groups), 6, np.uint8)
+    codes = np.full(len(network.groups), 7, np.uint8)
     coded = CodedWeights.rounded(weights, network, 0, codes)
     shape, widths = entropy.best_models(coded.integers)
     bits = sum(
