@@ -146,7 +146,7 @@ def test_a_folder_at_a_rate(tmp_path, photos, capsys, shallow):
 def test_a_file_of_more_bytes_has_grids(tmp_path, photos, capsys):
     """What is said of the file is true of it."""
     out, back = tmp_path / "a.dfm", tmp_path / "a.png"
-    arguments = ["compress", str(photos / "a.png"), "-o", str(out), "--bpp=2", "--steps=30"]
+    arguments = ["compress", str(photos / "a.png"), "-o", str(out), "--bpp=2", "--steps=100"]
     assert main(arguments) == 0
     names, cells = (line.split() for line in capsys.readouterr().out.splitlines())
     entry = dict(zip(names, cells, strict=True))
