@@ -31,6 +31,19 @@ figcaption { font-size: .85rem } img { max-width: 100%; image-rendering: pixelat
 svg { max-width: 100%; height: auto }
 """
 
+_ABOUT_RATES = (
+    "BD-rate: by how many percent a file is smaller (negative) than that of the codec above, on "
+    "average over the PSNRs that both reach."
+)
+_ABOUT_PUBLISHED = (
+    "BD-rate of the means of the files here to those that others published for all 24 of Kodak's "
+    "images: it also has by what these images are easier or harder than all."
+)
+_ABOUT_COIN = (
+    "Published: Dupont et al. 2021, means over the 24 Kodak images, the curve of all images here "
+    "beside them. Others were trained here on that image, as long as a .dfm file."
+)
+
 
 def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note: str = "") -> None:
     """Writes the page: curves, BD-rates, and pictures side by side.
@@ -47,11 +60,13 @@ def write_page(path: str | Path, comparisons: list[Comparison], ours: str, note:
         "<h1>Rate and distortion</h1>",
         f"<p>{len(comparisons)} images. {html.escape(note)}</p>",
         _curves(comparisons),
-        "<h2>Rate at equal PSNR</h2><p>BD-rate: by how many percent a file is smaller (negative) "
-        "than that of the codec above, on average over the PSNRs that both reach.</p>",
-        _table(bd_table(comparisons, ours)),
-        *_against_published(comparisons, ours),
-        *_against_coin(comparisons, ours),
+        _section("Rate at equal PSNR", _ABOUT_RATES, bd_table(comparisons, ours)),
+        _section(
+            "Rate at the PSNR of published means",
+            _ABOUT_PUBLISHED,
+            published_table(comparisons, ours),
+        ),
+        _section("Rate at COIN's PSNR", _ABOUT_COIN, coin_table(comparisons, ours)),
         "<h2>At equal size</h2>",
         *map(_pictures, comparisons),
         "</html>",
@@ -171,26 +186,9 @@ def _curves(comparisons: list[Comparison]) -> str:
     return file.getvalue()[file.getvalue().index("<svg") :]
 
 
-def _against_published(comparisons: list[Comparison], ours: str) -> list[str]:
-    rows = published_table(comparisons, ours)
-    if not rows:
-        return []
-    about = (
-        "BD-rate of the means of the files here to those that others published for all 24 of "
-        "Kodak's images: it also has by what these images are easier or harder than all."
-    )
-    return ["<h2>Rate at the PSNR of published means</h2>", f"<p>{about}</p>", _table(rows)]
-
-
-def _against_coin(comparisons: list[Comparison], ours: str) -> list[str]:
-    rows = coin_table(comparisons, ours)
-    if not rows:
-        return []
-    about = (
-        "Published: Dupont et al. 2021, means over the 24 Kodak images, the curve of all images "
-        "here beside them. Others were trained here on that image, as long as a .dfm file."
-    )
-    return ["<h2>Rate at COIN's PSNR</h2>", f"<p>{about}</p>", _table(rows)]
+def _section(heading: str, about: str, rows: list[dict[str, Any]]) -> str:
+    """A table with its heading; nothing without rows."""
+    return f"<h2>{heading}</h2><p>{about}</p>{_table(rows)}" if rows else ""
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

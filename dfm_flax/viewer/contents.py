@@ -193,8 +193,7 @@ def _structure(machine: FourierMachine) -> dict[str, Any]:
 
 def _picture(machine: FourierMachine, params: Any) -> dict[str, str]:
     layers = [params[f"layer_{i}"]["coefficients"] for i in range(machine.depth)]
-    vector = np.concatenate([np.ravel(layer) for layer in layers])
-    return {"coefficients": floats_text(vector)}
+    return {"coefficients": floats_text(*layers)}
 
 
 def _png(image: Image) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
+from dfm_flax.codec.pyramid.network import SYNTHESIS
 from dfm_flax.viewer.texts import base64_text, floats_text
 
 
@@ -16,7 +17,7 @@ def structure_of(image: PyramidImage) -> dict[str, Any]:
         "residual": False,
         "widths": [network.grids, network.features, network.channels],
         "bases": ["additive", "additive"],
-        "frequencies": [2, 2],
+        "frequencies": [SYNTHESIS.max_frequency] * 2,
     }
 
 
@@ -37,7 +38,7 @@ def picture_of(image: PyramidImage) -> dict[str, Any]:
     if image.channels == 1:
         linear, taps = np.repeat(linear, 3, axis=1), taps * np.eye(3, dtype=np.float32)
     return {
-        "coefficients": floats_text(np.concatenate([np.ravel(layer) for layer in layers])),
+        "coefficients": floats_text(*layers),
         "grids": [_whole_numbers(grid) for grid in image.grids],
         "gain": gain_of(image.gain_code),
         "scales": weights["scales"].tolist(),

@@ -13,6 +13,6 @@ def base64_text(array: Shaped[np.ndarray, "..."]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def floats_text(array: Float[AnyArray, "..."]) -> str:
-    """float32, little-endian, row by row."""
-    return base64_text(np.asarray(array, "<f4"))
+def floats_text(*arrays: Float[AnyArray, "..."]) -> str:
+    """float32, little-endian, row by row, one array after the other."""
+    return base64_text(np.concatenate([np.ravel(array) for array in arrays]).astype("<f4"))

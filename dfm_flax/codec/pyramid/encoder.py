@@ -48,23 +48,14 @@ def within(
     height, width, _ = image.pixels.shape
     planned = plan(image, 8 * num_bytes / (height * width), None)
     training = _Training(image, planned, num_steps, folder, seed)
-    rounding = training.start(Target(bits=_MARGIN * 8 * (num_bytes - _HEADER)))
-    fitting: list[PyramidImage] = []
-    missed = math.inf
-    for attempt in range(1 + _CORRECTIONS):
-        coded = rounding.best()
-        over = math.log(file_size(coded) / num_bytes)
-        if over <= 0:
-            fitting.append(coded)
-        if -_UNUSED <= over <= 0 or attempt == _CORRECTIONS:
-            break
-        if fitting and abs(over) >= missed:
-            break  # corrections bring no more
-        missed = abs(over)
-        log.info("%s: %.1f%% of the size", image.name, 100 * math.exp(over))
-        rounding = training.correct(
-            rounding, math.exp((1 + attempt) * _ELASTICITY * (over + _UNUSED / 2))
-        )
+    tried, rounding = training.corrected(
+        Target(bits=_MARGIN * 8 * (num_bytes - _HEADER)),
+        spare=lambda coded: -math.log(file_size(coded) / num_bytes),
+        most=_UNUSED,
+        say=lambda spare: f"{100 * math.exp(-spare):.1f}% of the size",
+        factor=lambda attempt, spare: math.exp((1 + attempt) * _ELASTICITY * (_UNUSED / 2 - spare)),
+    )
+    fitting = [coded for spare, coded in tried if spare >= 0]
     if fitting:
         return max(fitting, key=lambda coded: psnr(image.pixels, coded.decoded()))
     return _forced(image, rounding, num_bytes)
@@ -79,25 +70,17 @@ def reaching(
       DfmError: training diverged or was interrupted.
     """
     training = _Training(image, plan(image, None, quality), num_steps, folder, seed)
-    rounding = training.start(Target(mse=10 ** (-(quality + _ABOVE - _GAINED) / 10)))
-    found: list[tuple[float, PyramidImage]] = []
-    missed = math.inf
-    for attempt in range(1 + _CORRECTIONS):
-        coded = rounding.best()
-        above = psnr(image.pixels, coded.decoded()) - quality
-        found.append((above, coded))
-        if 0 <= above <= 3 * _ABOVE or attempt == _CORRECTIONS:
-            break
-        if any(of >= 0 for of, _ in found) and abs(above) >= missed:
-            break  # corrections bring no more
-        missed = abs(above)
-        log.info("%s: %.2f dB from the quality", image.name, above)
-        error = math.log(10) / 10 * (above - _ABOVE)
-        rounding = training.correct(rounding, math.exp(_ELASTICITY * error))
-    enough = [coded for above, coded in found if above >= 0]
+    tried, _ = training.corrected(
+        Target(mse=10 ** (-(quality + _ABOVE - _GAINED) / 10)),
+        spare=lambda coded: psnr(image.pixels, coded.decoded()) - quality,
+        most=3 * _ABOVE,
+        say=lambda spare: f"{spare:.2f} dB from the quality",
+        factor=lambda _, spare: math.exp(_ELASTICITY * math.log(10) / 10 * (spare - _ABOVE)),
+    )
+    enough = [coded for spare, coded in tried if spare >= 0]
     if enough:
         return min(enough, key=file_size)
-    return max(found, key=lambda pair: pair[0])[1]
+    return max(tried, key=lambda pair: pair[0])[1]
 
 
 def _forced(image: Image, rounding: Rounding, num_bytes: float) -> PyramidImage:
@@ -132,6 +115,41 @@ class _Training:
         """Trains from the weights that all images start from."""
         start = start_floats(self.network, self._plan.pyramid.first)
         return self._train(start, self._plan.trade_off, target, self._num_steps, None)
+
+    def corrected(
+        self,
+        target: Target,
+        *,
+        spare: Callable[[PyramidImage], float],
+        most: float,
+        say: Callable[[float], str],
+        factor: Callable[[int, float], float],
+    ) -> tuple[list[tuple[float, PyramidImage]], Rounding]:
+        """Trains, and corrects until there is from 0 to `most` to spare, or no more comes of it.
+
+        Args:
+          spare: how far an image is from its bound; negative where it is beyond.
+          say: that, in words.
+          factor: of lambda for the next correction, by how many there were and what is to spare.
+
+        Returns:
+          What each image that was tried has to spare, and it; and the last rounding.
+        """
+        rounding = self.start(target)
+        tried: list[tuple[float, PyramidImage]] = []
+        missed = math.inf
+        for attempt in range(1 + _CORRECTIONS):
+            coded = rounding.best()
+            left = spare(coded)
+            tried.append((left, coded))
+            if 0 <= left <= most or attempt == _CORRECTIONS:
+                break
+            if any(one >= 0 for one, _ in tried) and abs(left) >= missed:
+                break  # corrections bring no more
+            missed = abs(left)
+            log.info("%s: %s", self._image.name, say(left))
+            rounding = self.correct(rounding, factor(attempt, left))
+        return tried, rounding
 
     def correct(self, rounding: Rounding, factor: float) -> Rounding:
         """Trains a little more, for `factor` times the lambda."""

@@ -74,11 +74,12 @@ class Pyramid:
 
     def at_pixels(self) -> Matrices:
         """What takes the grids to all pixels of the image."""
-        rows = self.rows_at(np.arange(self.height) + 0.5)
-        columns = self.columns_at(np.arange(self.width) + 0.5)
+        y, x = np.arange(self.height) + 0.5, np.arange(self.width) + 0.5
         return tuple(
-            None if exponent == 0 else (down, along)
-            for exponent, down, along in zip(self.exponents, rows, columns, strict=True)
+            (cosine_matrix(h, y / 2**exponent), cosine_matrix(w, x / 2**exponent))
+            if exponent
+            else None
+            for (h, w), exponent in zip(self.shapes, self.exponents, strict=True)
         )
 
 

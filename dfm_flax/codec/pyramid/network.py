@@ -33,7 +33,7 @@ from dfm_flax.typing import AnyArray
 
 NEIGHBORS = OFFSETS[:8]  # of a latent, (rows, columns) to its neighbors in its grid
 
-_SYNTHESIS = Additive(2)
+SYNTHESIS = Additive(2)  # of both layers
 _CONTEXT = Additive(1)
 _SYNTHESIS_ARRAYS = ("scales", "first", "last", "linear", "bias")
 _CONTEXT_ARRAYS = tuple(
@@ -73,8 +73,8 @@ class Network:
         neighbors = len(NEIGHBORS)
         return {
             "scales": (self.grids,),
-            "first": (_SYNTHESIS.num_rows(self.grids), self.features),
-            "last": (_SYNTHESIS.num_rows(self.features) - 1, self.channels),
+            "first": (SYNTHESIS.num_rows(self.grids), self.features),
+            "last": (SYNTHESIS.num_rows(self.features) - 1, self.channels),
             "linear": (self.grids, self.channels),
             "bias": (self.channels,),
             "filter": (self.channels, 3, 3, self.channels),
@@ -93,8 +93,8 @@ class Network:
     def groups(self) -> list[Group]:
         """The groups in the order of a file; those of a layer are its frequencies."""
         frequencies = {
-            "first": _SYNTHESIS.groups(self.grids),
-            "last": _SYNTHESIS.groups(self.features)[1:],
+            "first": SYNTHESIS.groups(self.grids),
+            "last": SYNTHESIS.groups(self.features)[1:],
             "context_first": _CONTEXT.groups(len(NEIGHBORS)),
             "context_last": _CONTEXT.groups(self.context_features)[1:],
         }
@@ -121,8 +121,8 @@ class Network:
             arrays = tuple(weights[name] for name in _SYNTHESIS_ARRAYS)
             return kernels.synthesis(at, arrays).reshape(self.channels, height, width)
         # Positions last, as the kernels of the series have them: turns cancel.
-        hidden = _SYNTHESIS((at * weights["scales"][:, None]).T, weights["first"])
-        colors = _SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"])).T
+        hidden = SYNTHESIS((at * weights["scales"][:, None]).T, weights["first"])
+        colors = SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"])).T
         colors = colors + jnp.matmul(weights["linear"].T, at)
         return colors.reshape(self.channels, height, width)
 

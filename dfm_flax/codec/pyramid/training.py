@@ -183,9 +183,9 @@ def rate_distortion_loss(
                 return jnp.log(bits / (expected * batch.target))
             return jnp.log(batch.target / mse)
 
-        first, last = (part * under_noise for part in _STEERED)
+        begin, end = (part * under_noise for part in _STEERED)
         step = batch.step[0]
-        due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= first) & (step < last)
+        due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= begin) & (step < end)
         result: Scalar = jax.lax.cond(due, measured, lambda: jnp.zeros(()))
         return result
 
