@@ -10,26 +10,81 @@
 
 namespace dfm {
 
+// Sums over positions stay apart by lanes, kLanes for each, until all tiles are done.
+
+inline void AddSum(const float* tile, float* lanes) {
+  Vector sum = Load(lanes);
+  for (int p = 0; p < kTile; p += kLanes) sum += Load(tile + p);
+  Store(lanes, sum);
+}
+
+template <int ROWS, int COLUMNS>
+inline void AddBlockOfDots(const float* a, const float* b, float* lanes, int columns) {
+  Vector sum[ROWS][COLUMNS];
+  const auto at = [&](int r, int c) { return lanes + (r * columns + c) * kLanes; };
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < COLUMNS; ++c) sum[r][c] = Load(at(r, c));
+#pragma GCC unroll 8
+  for (int p = 0; p < kTile; p += kLanes) {
+    Vector row[ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) row[r] = Load(a + r * kTile + p);
+#pragma GCC unroll 4
+    for (int c = 0; c < COLUMNS; ++c) {
+      const Vector column = Load(b + c * kTile + p);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r) sum[r][c] += row[r] * column;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int c = 0; c < COLUMNS; ++c) Store(at(r, c), sum[r][c]);
+}
+
+// As many blocks of COLUMNS columns as fit, then smaller ones.
+template <int ROWS, int COLUMNS>
+inline void AddRowsOfDots(const float* a, const float* b, float* lanes, int columns, int done) {
+  for (; columns - done >= COLUMNS; done += COLUMNS)
+    AddBlockOfDots<ROWS, COLUMNS>(a, b + done * kTile, lanes + done * kLanes, columns);
+  if constexpr (COLUMNS > 1)
+    if (done < columns) AddRowsOfDots<ROWS, COLUMNS - 1>(a, b, lanes, columns, done);
+}
+
+// Adds the dot product of each row of a [rows, kTile] with each of b [columns, kTile] to
+// lanes [rows, columns, kLanes].
+inline void AddDots(int rows, int columns, const float* a, const float* b, float* lanes) {
+  constexpr int kColumns = kMaxVectors == 4 && kLanes == 16 ? 4 : 2;
+  int r = 0;
+  for (; r + 4 <= rows; r += 4)
+    AddRowsOfDots<4, kColumns>(a + r * kTile, b, lanes + r * columns * kLanes, columns, 0);
+  for (; r < rows; ++r)
+    AddRowsOfDots<1, kColumns>(a + r * kTile, b, lanes + r * columns * kLanes, columns, 0);
+}
+
+inline void SumLanes(int count, const float* lanes, float* to) {
+  for (int i = 0; i < count; ++i) {
+    to[i] = 0;
+    for (int lane = 0; lane < kLanes; ++lane) to[i] += lanes[i * kLanes + lane];
+  }
+}
+
 // y = constant + transposed matrix * harmonics(x), for x [m, kTile] in periods, y [n, kTile] and
 // the matrix [2 m F, n] of an additive series.
 class Layer {
  public:
   Layer(int m, int n, int frequency, const float* constant, const float* matrix)
-      : basis_(m, frequency), m_(m), n_(n), constant_(constant), matrix_(matrix) {}
+      : basis_(m, frequency), n_(n), constant_(constant), matrix_(matrix) {}
 
   int rows() const { return basis_.piece_rows(); }
-  int padded() const { return RoundUp(n_, kLanes); }
-  // Of the gradient in the matrix, whose rows are padded to whole vectors.
-  int gradient_size() const { return rows() * padded(); }
-  std::size_t ScratchFloats() const {
-    return basis_.ScratchFloats() + kTile * (rows() + padded());
-  }
+  int gradient_size() const { return rows() * n_; }  // of the matrix
+  std::size_t ScratchFloats() const { return basis_.ScratchFloats() + kTile * rows(); }
 
   void Take(Scratch& scratch) {
     basis_.Take(scratch);
     d_harmonics_ = scratch.Take(kTile * rows());
-    transposed_ = scratch.Take(kTile * padded());
-    std::fill_n(transposed_, kTile * padded(), 0.0f);
   }
 
   void Forward(const float* x, float* y) {
@@ -38,42 +93,19 @@ class Layer {
     Multiply(n_, kTile, rows(), {matrix_, 1, n_}, basis_.Piece(0), kTile, y, kTile, true);
   }
 
-  // After Forward: adds to the gradient in the matrix [rows, padded], makes that in x [m, kTile].
-  void Backward(const float* g, float* d_matrix, float* d_x) {
-    for (int p = 0; p < kTile; ++p)
-      for (int j = 0; j < n_; ++j) transposed_[p * padded() + j] = g[j * kTile + p];
-    Multiply(rows(), padded(), kTile, {basis_.Piece(0), kTile, 1}, transposed_, padded(), d_matrix,
-             padded(), true);
+  // After Forward: adds to the gradient in the matrix, by lanes, and makes that in x [m, kTile].
+  void Backward(const float* g, float* d_matrix_lanes, float* d_x) {
+    AddDots(rows(), n_, basis_.Piece(0), g, d_matrix_lanes);
     Multiply(rows(), kTile, n_, {matrix_, n_, 1}, g, kTile, d_harmonics_, kTile, false);
     basis_.PullBackPiece(0, d_harmonics_);
     basis_.PullBack(n_, nullptr, nullptr, d_x);
   }
 
-  // A summed gradient without its padding.
-  void Unpad(const float* padded_sum, float* to) const {
-    for (int r = 0; r < rows(); ++r)
-      std::copy_n(padded_sum + r * padded(), n_, to + r * n_);
-  }
-
  private:
   Harmonics basis_;
-  int m_, n_;
+  int n_;
   const float *constant_, *matrix_;
-  float *d_harmonics_, *transposed_;
+  float* d_harmonics_;
 };
-
-inline float Sum(const float* tile) {
-  float sum = 0;
-  for (int p = 0; p < kTile; ++p) sum += tile[p];
-  return sum;
-}
-
-inline float Dot(const float* a, const float* b) {
-  Vector sums{};
-  for (int p = 0; p < kTile; p += kLanes) sums += Load(a + p) * Load(b + p);
-  float sum = 0;
-  for (int lane = 0; lane < kLanes; ++lane) sum += sums[lane];
-  return sum;
-}
 
 }  // namespace dfm

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "../../fourier/kernels/parallel.h"
@@ -71,6 +70,21 @@ inline float Exp2(float x) {
   return y * power;
 }
 
+// log2 of a positive number: 2 atanh((m - 1) / (m + 1)) of its mantissa m in [2^-1/2, 2^1/2), by a
+// series that is off by 2e-9 of it.
+inline float Log2(float x) {
+  std::int32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  constexpr std::int32_t kLeast = 0x3f3504f3;  // the bits of 2^-1/2
+  const std::int32_t exponent = (bits - kLeast) >> 23;
+  bits -= exponent << 23;
+  float m;
+  std::memcpy(&m, &bits, sizeof m);
+  const float t = (m - 1) / (m + 1), z = t * t;
+  const float sum = 1 + z * (1.0f / 3 + z * (1.0f / 5 + z * (1.0f / 7 + z * (1.0f / 9))));
+  return float(exponent) + 2.88539008f * t * sum;
+}
+
 // The bits of each number of a tile, and their gradients.
 void LaplaceBits(const float* values, const float* means, const float* log_scales, float* bits,
                  float* d_values, float* d_means, float* d_log_scales) {
@@ -90,7 +104,7 @@ void LaplaceBits(const float* values, const float* means, const float* log_scale
                 : 0.5f * (-near * near_tail + far * far_tail) / mass;
     const float by_distance =
         outside ? -rate : -0.5f * rate * (near_tail - far_tail) / mass;
-    bits[p] = (outside ? near * rate * 1.44269504f : 0.0f) - std::log2(mass);
+    bits[p] = (outside ? near * rate * 1.44269504f : 0.0f) - Log2(mass);
     const float d_distance = -1.44269504f * by_distance;
     d_values[p] = d_distance * sign;
     d_means[p] = -d_values[p];
@@ -109,7 +123,8 @@ class Machine {
         last_(sizes.features, 2, kFrequency, kZeros, weights.last) {
     Scratch& scratch = ThreadScratch();
     scratch.Reset(first_.ScratchFloats() + last_.ScratchFloats() +
-                  kTile * (3 * sizes.neighbors + 2 * sizes.features + 7) + 256);
+                  kTile * (3 * sizes.neighbors + 2 * sizes.features + 7) +
+                  kLanes * GradientSize() + 256);
     first_.Take(scratch);
     last_.Take(scratch);
     around_ = scratch.Take(kTile * sizes.neighbors);
@@ -122,9 +137,11 @@ class Machine {
     values_ = scratch.Take(kTile);
     bits_ = scratch.Take(kTile);
     d_values_ = scratch.Take(kTile);
+    lanes_ = scratch.Take(kLanes * GradientSize());
+    std::fill_n(lanes_, kLanes * GradientSize(), 0.0f);
   }
 
-  // Partial gradients lie one after the other: first, its constant, last, scales, linear, levels.
+  // Gradients lie one after the other: first, its constant, last, scales, linear, levels.
   int GradientSize() const {
     return first_.gradient_size() + sizes_.features + last_.gradient_size() +
            3 * sizes_.neighbors + 2 * sizes_.levels;
@@ -133,7 +150,7 @@ class Machine {
   // Bits of some numbers of a row; with d_grid, adds to the gradients. d_above has the rows above
   // the band, the gradient of which others sum up.
   double Row(const Band& band, int y, int x, const float* numbers, float* d_numbers,
-             float* d_above, float* partial) {
+             float* d_above) {
     const auto [level, height, width, at] = band.grid;
     const float* grid = numbers + at;
     const int count = std::min(kTile, width - x);
@@ -164,27 +181,27 @@ class Machine {
     if (!d_numbers) return sum;
 
     for (int k = 0; k < 2; ++k) std::fill(g_ + k * kTile + count, g_ + (k + 1) * kTile, 0.0f);
-    float* d_first = partial;
-    float* d_constant = d_first + first_.gradient_size();
-    float* d_last = d_constant + sizes_.features;
-    float* d_scales = d_last + last_.gradient_size();
-    float* d_linear = d_scales + sizes_.neighbors;
-    float* d_levels = d_linear + 2 * sizes_.neighbors;
+    float* d_first = lanes_;
+    float* d_constant = d_first + kLanes * first_.gradient_size();
+    float* d_last = d_constant + kLanes * sizes_.features;
+    float* d_scales = d_last + kLanes * last_.gradient_size();
+    float* d_linear = d_scales + kLanes * sizes_.neighbors;
+    float* d_levels = d_linear + kLanes * 2 * sizes_.neighbors;
     last_.Backward(g_, d_last, d_hidden_);
     first_.Backward(d_hidden_, d_first, d_scaled_);
-    for (int j = 0; j < sizes_.features; ++j) d_constant[j] += Sum(d_hidden_ + j * kTile);
-    for (int k = 0; k < 2; ++k) d_levels[2 * level + k] += Sum(g_ + k * kTile);
+    for (int j = 0; j < sizes_.features; ++j)
+      AddSum(d_hidden_ + j * kTile, d_constant + j * kLanes);
+    for (int k = 0; k < 2; ++k) AddSum(g_ + k * kTile, d_levels + (2 * level + k) * kLanes);
+    AddDots(sizes_.neighbors, 2, around_, g_, d_linear);
     float* d_row = d_numbers + at + std::int64_t(y) * width + x;
     for (int p = 0; p < count; ++p) d_row[p] += d_values_[p];
     for (int i = 0; i < sizes_.neighbors; ++i) {
       float* d = d_scaled_ + i * kTile;
-      const float* around = around_ + i * kTile;
-      d_scales[i] += Dot(d, around);
+      AddDots(1, 1, d, around_ + i * kTile, d_scales + i * kLanes);
       for (int p = 0; p < kTile; ++p) d[p] *= weights_.scales[i];
       for (int k = 0; k < 2; ++k) {
         const float weight = weights_.linear[2 * i + k];
         for (int p = 0; p < kTile; ++p) d[p] += weight * g_[k * kTile + p];
-        d_linear[2 * i + k] += Dot(around, g_ + k * kTile);
       }
       const int row = y + sizes_.rows[i], column = x + sizes_.columns[i];
       const int begin = std::max(0, -column), end = std::min(count, width - column);
@@ -196,16 +213,21 @@ class Machine {
     return sum;
   }
 
-  // A summed partial gradient in its parts.
+  // The gradient of all tiles so far.
+  void Gradient(float* to) const { SumLanes(GradientSize(), lanes_, to); }
+
+  // A gradient in its parts.
   void Unpack(const float* sum, Gradients to) const {
-    const auto next = [&sum](int size) { return std::exchange(sum, sum + size); };
-    const int features = sizes_.features, neighbors = sizes_.neighbors;
-    first_.Unpad(next(first_.gradient_size()), to.first + features);
-    std::copy_n(next(features), features, to.first);
-    last_.Unpad(next(last_.gradient_size()), to.last);
-    std::copy_n(next(neighbors), neighbors, to.scales);
-    std::copy_n(next(2 * neighbors), 2 * neighbors, to.linear);
-    std::copy_n(next(2 * sizes_.levels), 2 * sizes_.levels, to.levels);
+    const auto next = [&sum](int size, float* to) {
+      std::copy_n(sum, size, to);
+      sum += size;
+    };
+    next(first_.gradient_size(), to.first + sizes_.features);
+    next(sizes_.features, to.first);
+    next(last_.gradient_size(), to.last);
+    next(sizes_.neighbors, to.scales);
+    next(2 * sizes_.neighbors, to.linear);
+    next(2 * sizes_.levels, to.levels);
   }
 
  private:
@@ -215,7 +237,7 @@ class Machine {
   Weights weights_;
   Layer first_, last_;
   float *around_, *scaled_, *d_scaled_, *hidden_, *d_hidden_, *predicted_, *g_, *values_, *bits_,
-      *d_values_;
+      *d_values_, *lanes_;
 };
 
 constexpr float Machine::kZeros[2];
@@ -269,16 +291,15 @@ ffi::Error Rate(ffi::ThreadPool pool, Array numbers, Array scales, Array first, 
   ParallelFor(pool, count, [&, all = partials.get(), d_all_above = d_above.get()](int i) {
     const Band& band = bands[i];
     const Grid& grid = band.grid;
-    float* partial = all + std::size_t(i) * partial_size;
     float* d_band_above = d_all_above + band.above_at;
-    std::fill_n(partial, partial_size, 0.0f);
     std::fill_n(d_band_above, kAbove * grid.width, 0.0f);
     std::fill_n(to + grid.at + std::int64_t(band.top) * grid.width,
                 std::int64_t(band.bottom - band.top) * grid.width, 0.0f);
     Machine machine(sizes, weights);
     for (int y = band.top; y < band.bottom; ++y)
       for (int x = 0; x < grid.width; x += kTile)
-        sums[i] += machine.Row(band, y, x, from, to, d_band_above, partial);
+        sums[i] += machine.Row(band, y, x, from, to, d_band_above);
+    machine.Gradient(all + std::size_t(i) * partial_size);
   });
   double total = 0;
   float* all = partials.get();

@@ -2,13 +2,13 @@
 //
 //     colors = bias + linear v + last(first(scales v))
 //
-// for values v [grids, pixels]; two additive layers of frequency 2. What lies between stays in the
+// for values v of all grids, an array of [pixels] each; two additive layers of frequency 2. What lies between stays in the
 // cache, and is computed again for the gradient.
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <utility>
+#include <vector>
 
 #include "../../fourier/kernels/parallel.h"
 #include "layer.h"
@@ -46,7 +46,8 @@ class Machine {
         last_(sizes.features, sizes.channels, kFrequency, weights.bias, weights.last) {
     Scratch& scratch = ThreadScratch();
     scratch.Reset(first_.ScratchFloats() + last_.ScratchFloats() +
-                  kTile * (4 * sizes.grids + 2 * sizes.features + 2 * sizes.channels) + 256);
+                  kTile * (4 * sizes.grids + 2 * sizes.features + 2 * sizes.channels) +
+                  kLanes * GradientSize() + 256);
     first_.Take(scratch);
     last_.Take(scratch);
     values_ = scratch.Take(kTile * sizes.grids);
@@ -57,16 +58,17 @@ class Machine {
     d_hidden_ = scratch.Take(kTile * sizes.features);
     colors_ = scratch.Take(kTile * sizes.channels);
     g_ = scratch.Take(kTile * sizes.channels);
+    lanes_ = scratch.Take(kLanes * GradientSize());
+    std::fill_n(lanes_, kLanes * GradientSize(), 0.0f);
   }
 
-  // Partial gradients of one chunk lie one after the other: first, its constant, last, scales,
-  // linear, bias.
+  // Gradients lie one after the other: first, its constant, last, scales, linear, bias.
   int GradientSize() const {
     return first_.gradient_size() + sizes_.features + last_.gradient_size() + sizes_.grids +
            sizes_.grids * sizes_.channels + sizes_.channels;
   }
 
-  void Forward(const float* values, std::int64_t at, float* colors) {
+  void Forward(const float* const* values, std::int64_t at, float* colors) {
     Evaluate(values, at);
     for (int c = 0; c < sizes_.channels; ++c)
       for (int i = 0; i < sizes_.grids; ++i) {
@@ -77,53 +79,59 @@ class Machine {
     StoreTile(sizes_.channels, colors_, sizes_.pixels, at, colors);
   }
 
-  void Backward(const float* values, const float* g, std::int64_t at, float* d_values,
-                float* partial) {
+  void Backward(const float* const* values, const float* g, std::int64_t at,
+                float* const* d_values) {
     const auto [pixels, grids, features, channels] = sizes_;
     LoadTile(channels, g, pixels, at, g_);
     Evaluate(values, at);
-    float* d_first = partial;
-    float* d_constant = d_first + first_.gradient_size();
-    float* d_last = d_constant + features;
-    float* d_scales = d_last + last_.gradient_size();
-    float* d_linear = d_scales + grids;
-    float* d_bias = d_linear + grids * channels;
+    float* d_first = lanes_;
+    float* d_constant = d_first + kLanes * first_.gradient_size();
+    float* d_last = d_constant + kLanes * features;
+    float* d_scales = d_last + kLanes * last_.gradient_size();
+    float* d_linear = d_scales + kLanes * grids;
+    float* d_bias = d_linear + kLanes * grids * channels;
     last_.Backward(g_, d_last, d_hidden_);
     first_.Backward(d_hidden_, d_first, d_scaled_);
-    for (int j = 0; j < features; ++j) d_constant[j] += Sum(d_hidden_ + j * kTile);
-    for (int c = 0; c < channels; ++c) d_bias[c] += Sum(g_ + c * kTile);
+    for (int j = 0; j < features; ++j) AddSum(d_hidden_ + j * kTile, d_constant + j * kLanes);
+    for (int c = 0; c < channels; ++c) AddSum(g_ + c * kTile, d_bias + c * kLanes);
+    AddDots(grids, channels, values_, g_, d_linear);
     for (int i = 0; i < grids; ++i) {
-      const float *value = values_ + i * kTile, *d = d_scaled_ + i * kTile;
+      const float* d = d_scaled_ + i * kTile;
       float* to = d_values_ + i * kTile;
-      d_scales[i] += Dot(d, value);
+      AddDots(1, 1, d, values_ + i * kTile, d_scales + i * kLanes);
       for (int p = 0; p < kTile; ++p) to[p] = d[p] * weights_.scales[i];
       for (int c = 0; c < channels; ++c) {
         const float weight = weights_.linear[i * channels + c];
         for (int p = 0; p < kTile; ++p) to[p] += weight * g_[c * kTile + p];
-        d_linear[i * channels + c] += Dot(value, g_ + c * kTile);
       }
+      StoreTile(1, to, pixels, at, d_values[i]);
     }
-    StoreTile(grids, d_values_, pixels, at, d_values);
   }
 
-  // A summed partial gradient in its parts.
+  // The gradient of all tiles so far.
+  void Gradient(float* to) const { SumLanes(GradientSize(), lanes_, to); }
+
+  // A gradient in its parts.
   void Unpack(const float* sum, Gradients to) const {
-    const auto next = [&sum](int size) { return std::exchange(sum, sum + size); };
-    const auto [pixels, grids, features, channels] = sizes_;
-    first_.Unpad(next(first_.gradient_size()), to.first + features);
-    std::copy_n(next(features), features, to.first);
-    last_.Unpad(next(last_.gradient_size()), to.last);
-    std::copy_n(next(grids), grids, to.scales);
-    std::copy_n(next(grids * channels), grids * channels, to.linear);
-    std::copy_n(next(channels), channels, to.bias);
+    const auto next = [&sum](int size, float* to) {
+      std::copy_n(sum, size, to);
+      sum += size;
+    };
+    next(first_.gradient_size(), to.first + sizes_.features);
+    next(sizes_.features, to.first);
+    next(last_.gradient_size(), to.last);
+    next(sizes_.grids, to.scales);
+    next(sizes_.grids * sizes_.channels, to.linear);
+    next(sizes_.channels, to.bias);
   }
 
  private:
-  void Evaluate(const float* values, std::int64_t at) {
-    LoadTile(sizes_.grids, values, sizes_.pixels, at, values_);
-    for (int i = 0; i < sizes_.grids; ++i)
+  void Evaluate(const float* const* values, std::int64_t at) {
+    for (int i = 0; i < sizes_.grids; ++i) {
+      LoadTile(1, values[i], sizes_.pixels, at, values_ + i * kTile);
       for (int p = 0; p < kTile; ++p)
         scaled_[i * kTile + p] = weights_.scales[i] * values_[i * kTile + p];
+    }
     first_.Forward(scaled_, hidden_);
     last_.Forward(hidden_, colors_);
   }
@@ -131,10 +139,11 @@ class Machine {
   Sizes sizes_;
   Weights weights_;
   Layer first_, last_;
-  float *values_, *scaled_, *d_scaled_, *d_values_, *hidden_, *d_hidden_, *colors_, *g_;
+  float *values_, *scaled_, *d_scaled_, *d_values_, *hidden_, *d_hidden_, *colors_, *g_,
+      *lanes_;
 };
 
-void Forward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* values,
+void Forward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* const* values,
              float* colors) {
   const int chunks = (sizes.pixels + kChunk - 1) / kChunk;
   ParallelFor(pool, chunks, [=](int chunk) {
@@ -145,19 +154,18 @@ void Forward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* v
   });
 }
 
-void Backward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* values,
-              const float* g, float* d_values, Gradients gradients) {
+void Backward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* const* values,
+              const float* g, float* const* d_values, Gradients gradients) {
   const int chunks = (sizes.pixels + kChunk - 1) / kChunk;
   const int size = Machine(sizes, weights).GradientSize();
   const std::unique_ptr<float[]> partials(new float[std::size_t(chunks) * size]);
   float* const all = partials.get();
   ParallelFor(pool, chunks, [=](int chunk) {
     Machine machine(sizes, weights);
-    float* partial = all + std::size_t(chunk) * size;
-    std::fill_n(partial, size, 0.0f);
     const std::int64_t begin = std::int64_t(chunk) * kChunk;
     for (std::int64_t at = begin; at < std::min(begin + kChunk, sizes.pixels); at += kTile)
-      machine.Backward(values, g, at, d_values, partial);
+      machine.Backward(values, g, at, d_values);
+    machine.Gradient(all + std::size_t(chunk) * size);
   });
   for (int chunk = 1; chunk < chunks; ++chunk)
     for (int i = 0; i < size; ++i) all[i] += all[std::size_t(chunk) * size + i];
@@ -169,14 +177,29 @@ void Backward(ffi::ThreadPool& pool, Sizes sizes, Weights weights, const float* 
 using Array = ffi::Buffer<ffi::F32>;
 using Result = ffi::ResultBuffer<ffi::F32>;
 
-ffi::ErrorOr<Sizes> Check(const Array& values, const Array& scales, const Array& first,
+// The arrays of all grids, of one size.
+ffi::ErrorOr<std::vector<const float*>> Pointers(ffi::RemainingArgs values) {
+  std::vector<const float*> pointers;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto array = values.get<Array>(i), first = values.get<Array>(0);
+    if (!array) return ffi::Unexpected(array.error());
+    if (array->element_count() != first->element_count())
+      return ffi::Unexpected(ffi::Error::InvalidArgument("grids at other numbers of pixels"));
+    pointers.push_back(array->typed_data());
+  }
+  if (pointers.empty()) return ffi::Unexpected(ffi::Error::InvalidArgument("no grids"));
+  return pointers;
+}
+
+ffi::ErrorOr<Sizes> Check(ffi::RemainingArgs values, const Array& scales, const Array& first,
                           const Array& last, const Array& linear, const Array& bias) {
-  const auto dims = values.dimensions(), first_dims = first.dimensions();
+  const auto first_dims = first.dimensions();
   const auto wrong = [](const char* what) {
     return ffi::Unexpected(ffi::Error::InvalidArgument(what));
   };
-  if (dims.size() != 2 || first_dims.size() != 2) return wrong("arrays of other ranks");
-  const Sizes sizes{dims[1], int(dims[0]), int(first_dims[1]), int(bias.element_count())};
+  if (first_dims.size() != 2) return wrong("arrays of other ranks");
+  const Sizes sizes{std::int64_t(values.get<Array>(0)->element_count()), int(values.size()),
+                    int(first_dims[1]), int(bias.element_count())};
   const std::int64_t grids = sizes.grids, features = sizes.features, channels = sizes.channels;
   if (first_dims[0] != 1 + 2 * kFrequency * grids ||
       std::int64_t(scales.element_count()) != grids ||
@@ -186,27 +209,39 @@ ffi::ErrorOr<Sizes> Check(const Array& values, const Array& scales, const Array&
   return sizes;
 }
 
-ffi::Error SynthesisForward(ffi::ThreadPool pool, Array values, Array scales, Array first,
-                            Array last, Array linear, Array bias, Result colors) {
+ffi::Error SynthesisForward(ffi::ThreadPool pool, Array scales, Array first, Array last,
+                            Array linear, Array bias, ffi::RemainingArgs values, Result colors) {
+  const auto pointers = Pointers(values);
+  if (!pointers) return pointers.error();
   const auto sizes = Check(values, scales, first, last, linear, bias);
   if (!sizes) return sizes.error();
   Forward(pool, *sizes,
           {scales.typed_data(), first.typed_data(), last.typed_data(), linear.typed_data(),
            bias.typed_data()},
-          values.typed_data(), colors->typed_data());
+          pointers->data(), colors->typed_data());
   return ffi::Error::Success();
 }
 
-ffi::Error SynthesisBackward(ffi::ThreadPool pool, Array values, Array scales, Array first,
-                             Array last, Array linear, Array bias, Array g, Result d_values,
+ffi::Error SynthesisBackward(ffi::ThreadPool pool, Array scales, Array first, Array last,
+                             Array linear, Array bias, Array g, ffi::RemainingArgs values,
                              Result d_scales, Result d_first, Result d_last, Result d_linear,
-                             Result d_bias) {
+                             Result d_bias, ffi::RemainingRets d_values) {
+  const auto pointers = Pointers(values);
+  if (!pointers) return pointers.error();
   const auto sizes = Check(values, scales, first, last, linear, bias);
   if (!sizes) return sizes.error();
+  std::vector<float*> d_pointers;
+  for (std::size_t i = 0; i < d_values.size(); ++i) {
+    auto array = d_values.get<Array>(i);
+    if (!array) return array.error();
+    d_pointers.push_back((*array)->typed_data());
+  }
+  if (d_pointers.size() != pointers->size())
+    return ffi::Error::InvalidArgument("not one gradient a grid");
   Backward(pool, *sizes,
            {scales.typed_data(), first.typed_data(), last.typed_data(), linear.typed_data(),
             bias.typed_data()},
-           values.typed_data(), g.typed_data(), d_values->typed_data(),
+           pointers->data(), g.typed_data(), d_pointers.data(),
            {d_scales->typed_data(), d_first->typed_data(), d_last->typed_data(),
             d_linear->typed_data(), d_bias->typed_data()});
   return ffi::Error::Success();
@@ -223,7 +258,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SynthesisForward, dfm::SynthesisForward,
                                   .Arg<dfm::Array>()
                                   .Arg<dfm::Array>()
                                   .Arg<dfm::Array>()
-                                  .Arg<dfm::Array>()
+                                  .RemainingArgs()
                                   .Ret<dfm::Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(SynthesisBackward, dfm::SynthesisBackward,
                               ffi::Ffi::Bind()
@@ -234,10 +269,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(SynthesisBackward, dfm::SynthesisBackward,
                                   .Arg<dfm::Array>()
                                   .Arg<dfm::Array>()
                                   .Arg<dfm::Array>()
-                                  .Arg<dfm::Array>()
+                                  .RemainingArgs()
                                   .Ret<dfm::Array>()
                                   .Ret<dfm::Array>()
                                   .Ret<dfm::Array>()
                                   .Ret<dfm::Array>()
                                   .Ret<dfm::Array>()
-                                  .Ret<dfm::Array>());
+                                  .RemainingRets());

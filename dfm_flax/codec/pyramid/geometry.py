@@ -18,6 +18,7 @@ MAX_SIDE = 2**15  # pixels: matrices of a series have its length squared
 MAX_LATENTS = 2**25
 
 Grids = tuple[Float[AnyArray, "_height _width"], ...]  # finest first
+Values = tuple[Float[AnyArray, "height width"], ...]  # of the series of each, at all pixels
 # Of each grid, what takes its rows or its columns to positions.
 Lines = tuple[Float32[AnyArray, "positions _nodes"], ...]
 # Both; None of a grid whose nodes the positions are.
@@ -83,14 +84,12 @@ class Pyramid:
         )
 
 
-def values_at(grids: Grids, matrices: Matrices) -> Float[jax.Array, "grids height width"]:
+def values_at(grids: Grids, matrices: Matrices) -> Values:
     """The series of all grids at the positions of `matrices`."""
-    return jnp.stack(
-        [
-            # Without a barrier XLA's CPU backend computes a product again for each of its uses.
-            jnp.asarray(grid)
-            if lines is None
-            else jax.lax.optimization_barrier(grid_at(grid, *lines))
-            for grid, lines in zip(grids, matrices, strict=True)
-        ]
+    return tuple(
+        # Without a barrier XLA's CPU backend computes a product again for each of its uses.
+        jnp.asarray(grid)
+        if lines is None
+        else jax.lax.optimization_barrier(grid_at(grid, *lines))
+        for grid, lines in zip(grids, matrices, strict=True)
     )

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from dfm_flax import native_library
+from dfm_flax.codec.pyramid.geometry import Values
 from dfm_flax.fourier.series import by_kernels
 from dfm_flax.typing import AnyArray
 
@@ -66,31 +67,28 @@ filtered.defvjp(_filtered, _filtered_backward)
 
 
 @jax.custom_vjp
-def synthesis(
-    values: Float32[AnyArray, "grids pixels"], arrays: Arrays
-) -> Float32[jax.Array, "channels pixels"]:
-    """`Network.draw`, of pixels in a row."""
-    shape = jax.ShapeDtypeStruct((arrays[-1].size, values.shape[1]), jnp.float32)
-    result: Float32[jax.Array, "channels pixels"] = _call(
-        "SynthesisForward", shape, values, *arrays
+def synthesis(values: Values, arrays: Arrays) -> Float32[jax.Array, "channels height width"]:
+    """`Network.draw`."""
+    shape = jax.ShapeDtypeStruct((arrays[-1].size, *values[0].shape), jnp.float32)
+    result: Float32[jax.Array, "channels height width"] = _call(
+        "SynthesisForward", shape, *arrays, *values
     )
     return result
 
 
 def _synthesis(
-    values: Float32[AnyArray, "grids pixels"], arrays: Arrays
-) -> tuple[Float32[jax.Array, "channels pixels"], tuple[Float32[AnyArray, "grids pixels"], Arrays]]:
+    values: Values, arrays: Arrays
+) -> tuple[Float32[jax.Array, "channels height width"], tuple[Values, Arrays]]:
     return synthesis(values, arrays), (values, arrays)
 
 
 def _synthesis_backward(
-    residuals: tuple[Float32[AnyArray, "grids pixels"], Arrays],
-    g: Float32[AnyArray, "channels pixels"],
-) -> tuple[Float32[jax.Array, "grids pixels"], Arrays]:
+    residuals: tuple[Values, Arrays], g: Float32[AnyArray, "channels height width"]
+) -> tuple[Values, Arrays]:
     values, arrays = residuals
-    shapes = [_like(array) for array in (values, *arrays)]
-    d_values, *d_arrays = _call("SynthesisBackward", shapes, values, *arrays, g)
-    return d_values, tuple(d_arrays)
+    shapes = [_like(array) for array in (*arrays, *values)]
+    results = _call("SynthesisBackward", shapes, *arrays, g, *values)
+    return tuple(results[len(arrays) :]), tuple(results[: len(arrays)])
 
 
 synthesis.defvjp(_synthesis, _synthesis_backward)

@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from dfm_flax.codec.context_model import OFFSETS
 from dfm_flax.codec.pyramid import kernels
 from dfm_flax.codec.pyramid.filter import filtered
-from dfm_flax.codec.pyramid.geometry import Grids
+from dfm_flax.codec.pyramid.geometry import Grids, Values
 from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.fourier import Additive
 from dfm_flax.typing import AnyArray
@@ -106,25 +106,23 @@ class Network:
         ]
 
     def picture(
-        self, weights: Weights, values: Float[AnyArray, "grids height width"]
+        self, weights: Weights, values: Values
     ) -> Float[jax.Array, "channels height width"]:
         """The picture in [0, 1], from the series' values."""
         return self.sharpen(weights, jax.lax.optimization_barrier(self.draw(weights, values)))
 
     def draw(
-        self, weights: Weights, values: Float[AnyArray, "grids height width"]
+        self, weights: Weights, values: Values
     ) -> Float[jax.Array, "channels height width"]:
         """The picture in [0, 1] before the filter, from the series' values."""
-        _, height, width = values.shape
-        at = values.reshape(self.grids, -1)
         if kernels.chosen():
-            arrays = tuple(weights[name] for name in _SYNTHESIS_ARRAYS)
-            return kernels.synthesis(at, arrays).reshape(self.channels, height, width)
+            return kernels.synthesis(values, tuple(weights[name] for name in _SYNTHESIS_ARRAYS))
+        at = jnp.stack([array.ravel() for array in values])
         # Positions last, as the kernels of the series have them: turns cancel.
         hidden = SYNTHESIS((at * weights["scales"][:, None]).T, weights["first"])
         colors = SYNTHESIS(hidden, _with_constant(weights["last"], weights["bias"])).T
         colors = colors + jnp.matmul(weights["linear"].T, at)
-        return colors.reshape(self.channels, height, width)
+        return colors.reshape(self.channels, *values[0].shape)
 
     def sharpen(
         self, weights: Weights, picture: Float[AnyArray, "channels height width"]

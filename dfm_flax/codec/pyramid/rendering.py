@@ -123,8 +123,8 @@ def _draw(
     x_index: Int32[AnyArray, "3 columns"],
 ) -> Float[jax.Array, "channels rows columns"]:
     with jax.default_matmul_precision("highest"):  # the same picture on every device
-        values = [jnp.matmul(at, line) for at, line in zip(rows, lines, strict=True)]
-        picture = network.draw(weights, jax.lax.optimization_barrier(jnp.stack(values)))
+        values = tuple(jnp.matmul(at, line) for at, line in zip(rows, lines, strict=True))
+        picture = network.draw(weights, jax.lax.optimization_barrier(values))
         total = picture[:, y_index[1]][:, :, x_index[1]]
         for a in range(3):
             for b in range(3):

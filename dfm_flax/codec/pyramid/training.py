@@ -166,7 +166,8 @@ def rate_distortion_loss(
     start = start_floats(network, first)
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
-        picture = network.picture(weights, batch.gain * values_at(grids, batch.matrices))
+        numbers = tuple(batch.gain * grid for grid in grids)
+        picture = network.picture(weights, values_at(numbers, batch.matrices))
         bits = network.bits(weights, grids) + estimated_bits(network, weights, start)
         return jnp.mean((picture - batch.colors) ** 2), bits
 

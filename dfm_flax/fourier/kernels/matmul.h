@@ -72,7 +72,7 @@ inline void Rows(int rows, int depth, Matrix a, const float* b, int b_stride, fl
     c += ROWS * c_stride;
   }
   if constexpr (ROWS > 1) {
-    constexpr int kSmaller = ROWS > 4 ? 4 : ROWS / 2;
+    constexpr int kSmaller = ROWS > 6 ? 6 : ROWS > 4 ? 4 : ROWS - 1;
     Rows<kSmaller, VECTORS>(rows, depth, a, b, b_stride, c, c_stride, accumulate);
   }
 }

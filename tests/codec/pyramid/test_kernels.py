@@ -49,7 +49,7 @@ def test_the_synthesis(shape, channels, random_weights):
         picture = network.draw(weights, values)
         return jnp.vdot(picture, direction), picture
 
-    compiled, expected = by_both(along, weights, values)
+    compiled, expected = by_both(along, weights, tuple(values))
     assert_alike(compiled, expected)
 
 

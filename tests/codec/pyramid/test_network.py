@@ -23,7 +23,7 @@ def test_pictures_are_the_textbooks(path, channels, random_weights, textbook):
     network = Network(channels, 3)
     weights = random_weights(network)
     values = np.random.default_rng(1).normal(size=(3, 5, 7)).astype(np.float32)
-    drawn = network.draw(weights, values)
+    drawn = network.draw(weights, tuple(values))
     np.testing.assert_allclose(drawn, textbook.draw(weights, values), atol=2e-5)
     expected = np.asarray(drawn) + filtered(drawn, weights["filter"])
     np.testing.assert_allclose(network.sharpen(weights, drawn), expected, atol=1e-6)
