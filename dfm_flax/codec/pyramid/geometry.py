@@ -88,8 +88,6 @@ def values_at(grids: Grids, matrices: Matrices) -> Values:
     """The series of all grids at the positions of `matrices`."""
     return tuple(
         # Without a barrier XLA's CPU backend computes a product again for each of its uses.
-        jnp.asarray(grid)
-        if lines is None
-        else jax.lax.optimization_barrier(grid_at(grid, *lines))
+        jnp.asarray(grid) if lines is None else jax.lax.optimization_barrier(grid_at(grid, *lines))
         for grid, lines in zip(grids, matrices, strict=True)
     )

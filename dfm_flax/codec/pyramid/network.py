@@ -111,9 +111,7 @@ class Network:
         """The picture in [0, 1], from the series' values."""
         return self.sharpen(weights, jax.lax.optimization_barrier(self.draw(weights, values)))
 
-    def draw(
-        self, weights: Weights, values: Values
-    ) -> Float[jax.Array, "channels height width"]:
+    def draw(self, weights: Weights, values: Values) -> Float[jax.Array, "channels height width"]:
         """The picture in [0, 1] before the filter, from the series' values."""
         if kernels.chosen():
             return kernels.synthesis(values, tuple(weights[name] for name in _SYNTHESIS_ARRAYS))

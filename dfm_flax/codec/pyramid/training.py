@@ -41,20 +41,19 @@ from dfm_flax.training.step import Step, make_step
 from dfm_flax.typing import AnyArray, Count
 
 _LOG_EVERY, _CHECKPOINT_EVERY = 50, 500
-_CHECKPOINT_VERSION = 2
+_CHECKPOINT_VERSION = 3
 
 _ROUNDED = 0.1  # the last part of training, in which the grids are rounded
 _TEMPERATURES = 0.35, 0.08  # of the soft rounding, at its start and its end
 _NOISES = 0.22, 0.15  # standard deviation
 _ANNEALED = 0.75  # the part of the steps under noise in which both come to their end
+_CORRECTED_FROM = 0.6  # the part of training that all targets of an image share
 
-_WEIGHTS_RATE = 0.015  # learning rate of the machines
+_WEIGHTS_RATE = 0.01  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
-_GRID_RATE, _MAX_GRID_RATE = 0.11, 0.44  # of cells of four pixels; half or twice of the next
+_GRID_RATE, _MAX_GRID_RATE = 0.077, 0.11  # of cells of four pixels; half or twice of the next
 _LAST_GRID_RATE = 0.01  # relative, so that lambda has a say to the end
-_GOING_ON_FROM = 0.85  # of the noise's way, where a training goes on
-_GOING_ON = 0.1, 0.5  # of the machines' rate and of the grids', where a training goes on
 _CLIP = 0.1  # norm of the machines' gradient
 
 _STEERED = 0.2, 0.98  # from and to which part of the steps under noise
@@ -84,6 +83,9 @@ class Target:
     @property
     def value(self) -> float:
         return self.bits or self.mse or 0.0
+
+    def times(self, factor: float) -> "Target":
+        return Target(self.bits and factor * self.bits, self.mse and factor * self.mse)
 
 
 Wanted = Literal["bits", "mse"] | None  # what a `Target` is of
@@ -152,16 +154,16 @@ class Trained:
     trade_off: float
 
 
-def rate_distortion_loss(
-    network: Network, first: int, under_noise: int, wanted: Wanted, from_part: float = 0.0
-) -> Loss:
+def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted: Wanted) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
+
+    The grids are trained in the unit of colors, so that a rate of learning is one for each lambda;
+    in units of `gain` they are rounded.
 
     Args:
       first: exponent of the finest grid's cells.
       under_noise: steps before the grids are rounded.
       wanted: what lambda is steered for.
-      from_part: of the noise's way from its start to its end that is left out.
     """
     start = start_floats(network, first)
 
@@ -171,13 +173,16 @@ def rate_distortion_loss(
         bits = network.bits(weights, grids) + estimated_bits(network, weights, start)
         return jnp.mean((picture - batch.colors) ** 2), bits
 
+    def in_units(params: Any, batch: Batch) -> Grids:
+        return tuple(grid / batch.gain for grid in params["grids"])
+
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
         if wanted is None:
             return jnp.zeros(())
 
         def measured() -> Scalar:
-            mse, bits = of(params["weights"], _rounded(params["grids"]), batch)
+            mse, bits = of(params["weights"], _rounded(in_units(params, batch)), batch)
             if wanted == "bits":
                 left = 1 - batch.step[0] / under_noise
                 expected = 1 + _EXCESS[0] * left + _EXCESS[1] * left**3
@@ -193,10 +198,11 @@ def rate_distortion_loss(
     def loss(params: Any, batch: Batch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         del rng  # the same on all devices
         progress = batch.step[0] / under_noise
-        noisy = _noisy(params["grids"], batch.key[0], from_part + (1 - from_part) * progress)
+        grids = in_units(params, batch)
+        noisy = _noisy(grids, batch.key[0], progress)
         grids = jax.tree.map(
             lambda rounded, noisy: jnp.where(progress < 1, noisy, rounded),
-            _rounded(jax.lax.stop_gradient(params["grids"])),
+            _rounded(jax.lax.stop_gradient(grids)),
             noisy,
         )
         mse, bits = of(params["weights"], grids, batch)
@@ -222,7 +228,7 @@ def train(
     num_steps: int,
     folder: Path,
     seed: int = 0,
-    grids: Grids | None = None,
+    corrected: Target | None = None,
 ) -> Trained:
     """Trains, or goes on with the same call that was interrupted.
 
@@ -230,51 +236,50 @@ def train(
       start: weights to begin with.
       gain: what a unit of the grids stands for.
       trade_off: lambda at the start.
-      grids: to begin with, of a training whose weights `start` are: there is less noise, and
-        steps are small. None to begin with zeros.
       num_steps: in all.
       folder: for checkpoints.
+      corrected: what the last part is trained for instead of `target`. A first part that is in
+        `folder` is not trained again.
     """
+    step, optimizer = _step(network, pyramid, target.of, num_steps)
     colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
-    numbers = np.asarray(gain, np.float32), np.asarray(target.value, np.float32)
-    feed = ImageFeed(colors, pyramid.at_pixels(), *numbers)
+    matrices = pyramid.at_pixels()
     params: Any = {
         "weights": {name: np.array(array, np.float32) for name, array in start.items()},
-        "grids": tuple(
-            np.zeros(shape, np.float32) if grids is None else np.asarray(grid, np.float32)
-            for shape, grid in zip(pyramid.shapes, grids or pyramid.shapes, strict=True)
-        ),
+        "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
         "log_lambda": np.float32(math.log(trade_off)),
     }
-    goes_on = grids is not None
-    step, optimizer = _step(network, pyramid, target.of, num_steps, goes_on)
     state = TrainState.create(np.asarray(jax.random.PRNGKey(seed)), params, optimizer)
-    settings = network, pyramid, start, gain, trade_off, target, num_steps, seed, goes_on
-    folder = folder / _identity(image, *settings, dict(enumerate(grids or ())))
-    with contextlib.closing(Checkpoints(folder, 1)) as checkpoints:
-        state, _ = train_loop(
-            step,
-            jax.tree.map(np.asarray, state),
-            feed,
-            Schedule(num_steps, _LOG_EVERY, _CHECKPOINT_EVERY),
-            checkpoints,
-            names=[image.name],
-            on_log=_shown,
-        )
+    settings = network, pyramid, start, gain, trade_off, target, num_steps, seed
+    folder = folder / _identity(image, *settings)
+    corrected = corrected or target
+    shared = max(1, round(_CORRECTED_FROM * num_steps))
+    own = f"{corrected.of}-{corrected.value}"
+    for part, aim, end in [("shared", target, shared), (own, corrected, num_steps)]:
+        numbers = np.asarray(gain, np.float32), np.asarray(aim.value, np.float32)
+        with contextlib.closing(Checkpoints(folder / part, 1)) as checkpoints:
+            state, _ = train_loop(
+                step,
+                jax.tree.map(np.asarray, state),
+                ImageFeed(colors, matrices, *numbers),
+                Schedule(end, _LOG_EVERY, _CHECKPOINT_EVERY),
+                checkpoints,
+                names=[image.name],
+                on_log=_shown,
+            )
     params = state.params
-    rounded = tuple(np.rint(np.asarray(grid)) for grid in params["grids"])
+    rounded = tuple(np.rint(np.asarray(grid) / np.float32(gain)) for grid in params["grids"])
     return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
 
 
 @functools.lru_cache(maxsize=2)
 def _step(
-    network: Network, pyramid: Pyramid, wanted: Wanted, num_steps: int, goes_on: bool
+    network: Network, pyramid: Pyramid, wanted: Wanted, num_steps: int
 ) -> tuple[Step, optax.GradientTransformation]:
     """One step, and its optimizer: kept, so that all trainings alike are compiled once."""
     under_noise = num_steps - round(_ROUNDED * num_steps)
-    optimizer = _optimizer(pyramid, under_noise, num_steps, goes_on)
-    from_part = _GOING_ON_FROM if goes_on else 0.0
-    loss = rate_distortion_loss(network, pyramid.first, under_noise, wanted, from_part)
+    optimizer = _optimizer(pyramid, under_noise, num_steps)
+    loss = rate_distortion_loss(network, pyramid.first, under_noise, wanted)
     return make_step(loss, optimizer), optimizer
 
 
@@ -307,32 +312,28 @@ def _rounded(grids: Grids) -> Grids:
     return jax.lax.optimization_barrier(tuple(jnp.round(grid) for grid in grids))
 
 
-def _optimizer(
-    pyramid: Pyramid, under_noise: int, num_steps: int, goes_on: bool
-) -> optax.GradientTransformation:
-    weights_part, grids_part = _GOING_ON if goes_on else (1.0, 1.0)
+def _optimizer(pyramid: Pyramid, under_noise: int, num_steps: int) -> optax.GradientTransformation:
     warmup = min(_WARMUP, num_steps // 10)
     weights = optax.join_schedules(
         [
             optax.warmup_cosine_decay_schedule(
                 0.0,
-                weights_part * _WEIGHTS_RATE,
+                _WEIGHTS_RATE,
                 warmup,
                 under_noise,
-                weights_part * _ROUNDED_WEIGHTS_RATE,
+                _ROUNDED_WEIGHTS_RATE,
             ),
-            optax.linear_schedule(
-                weights_part * _ROUNDED_WEIGHTS_RATE, 0.0, max(1, num_steps - under_noise)
-            ),
+            optax.linear_schedule(_ROUNDED_WEIGHTS_RATE, 0.0, max(1, num_steps - under_noise)),
         ],
         [under_noise],
     )
 
     def of_grid(exponent: int) -> optax.GradientTransformation:
-        rate = grids_part * _grid_rate(exponent)
-        falling = optax.cosine_decay_schedule(rate, under_noise, _LAST_GRID_RATE)
+        falling = optax.cosine_decay_schedule(_grid_rate(exponent), under_noise, _LAST_GRID_RATE)
         schedule = optax.join_schedules([falling, optax.constant_schedule(0.0)], [under_noise])
-        return optax.chain(optax.scale_by_adam(0.9, 0.99), optax.scale_by_learning_rate(schedule))
+        # Gradients in one number of many are small: the usual eps would be as large.
+        adam = optax.scale_by_adam(0.9, 0.99, eps=1e-16)
+        return optax.chain(adam, optax.scale_by_learning_rate(schedule))
 
     return optax.multi_transform(
         {

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 
@@ -7,7 +5,6 @@ from dfm_flax.codec.container import file_size, from_bytes, to_bytes
 from dfm_flax.codec.pyramid import encoder
 from dfm_flax.codec.pyramid.encoder import MIN_BYTES, reaching, within
 from dfm_flax.codec.pyramid.rounding import Rounding
-from dfm_flax.codec.pyramid.training import Trained
 from dfm_flax.errors import UsageError
 from dfm_flax.metrics.distortion import psnr
 
@@ -32,10 +29,7 @@ def test_files_within_a_size(shape, num_bytes, photo, tmp_path):
 
 
 class Untrained(Rounding):
-    """Stands for the roundings of a trained machine: each lambda has its image."""
-
-    def __init__(self, trade_off, coded):
-        self.trained = Trained({"bias": np.zeros(3, np.float32)}, (), trade_off)
+    def __init__(self, coded):
         self.coded = coded
 
     def best(self, worth=1.0):
@@ -43,73 +37,70 @@ class Untrained(Rounding):
 
 
 class Trainings(list):
-    """Lambda of each training."""
+    """What the last part of each was trained for; with `alike` nothing depends on it."""
 
-    def __init__(self):
-        self.steps, self.alike = [], False
+    alike = False
 
 
 @pytest.fixture
 def trainings(pyramid_image, monkeypatch):
-    """Nothing is trained: the larger lambda, the fewer numbers; returns each one's lambda.
-
-    `trainings.steps` has the steps of each, and with `trainings.alike` nothing depends on lambda.
-    """
-
+    """Nothing is trained: the more bits or the less error is wanted, the more numbers there are."""
     done = Trainings()
 
-    def train(self, start, trade_off, target, num_steps, grids):
-        done.append(trade_off)
-        done.steps.append(num_steps)
-        spread = 1.0 if done.alike else math.sqrt(done[0] / trade_off)
-        return Untrained(trade_off, pyramid_image(spread=spread))
+    def train(*arguments):
+        target, num_steps, aim = arguments[6], arguments[7], arguments[10]
+        done.append(aim)
+        assert (target, num_steps) == (done[0], 1000)
+        more = (aim.value / target.value) ** (1 if aim.of == "bits" else -0.3)
+        return 1.0 if done.alike else more
 
-    monkeypatch.setattr(encoder._Training, "_train", train)
+    monkeypatch.setattr(encoder, "train", train)
+    monkeypatch.setattr(
+        encoder, "Rounding", lambda *arguments: Untrained(pyramid_image(spread=arguments[-1]))
+    )
     return done
 
 
-@pytest.mark.parametrize("share", [0.8, 1.0, 1.1])
-def test_lambda_is_corrected_until_the_size_is_used(
+@pytest.mark.parametrize("share", [0.8, 1.02, 1.1])
+def test_the_last_part_is_trained_again_until_the_size_is_used(
     trainings, share, photo, tmp_path, pyramid_image
 ):
     num_bytes = share * file_size(pyramid_image())
     coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
     assert 0.85 * num_bytes <= file_size(coded) <= num_bytes
-    assert trainings.steps == [1000] + [120] * (len(trainings) - 1)
     assert len(trainings) <= 1 + encoder._CORRECTIONS
-    if share == 1:
+    if share == 1.02:
         assert len(trainings) == 1
     else:
-        assert (trainings[1] > trainings[0]) == (share < 1)
+        assert (trainings[1].bits > trainings[0].bits) == (share > 1)
 
 
 def test_a_file_that_stays_too_large_is_thinned(trainings, photo, tmp_path, pyramid_image):
     trainings.alike = True
     num_bytes = file_size(pyramid_image()) - 40
-    coded = within(photo(11, 18), num_bytes, 10, tmp_path)
+    coded = within(photo(11, 18), num_bytes, 1000, tmp_path)
     assert num_bytes - 12 <= file_size(coded) <= num_bytes
 
 
 def test_a_file_that_is_too_small_is_told(trainings, photo, tmp_path):
-    """After corrections none of which is wild."""
     trainings.alike = True
     with pytest.raises(UsageError, match="image photo: no file is that small"):
-        within(photo(11, 18), MIN_BYTES, 10, tmp_path)
-    np.testing.assert_allclose(np.diff(np.log2(trainings)), 1)
-    assert trainings.steps == [10] + [20] * encoder._CORRECTIONS
+        within(photo(11, 18), MIN_BYTES, 1000, tmp_path)
+    assert len(trainings) == 1 + encoder._CORRECTIONS
+    assert trainings[0].bits > trainings[1].bits > trainings[2].bits > 0
 
 
 def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyramid_image):
     image = photo(11, 18)
     quality = psnr(image.pixels, pyramid_image().decoded()) - 0.05
-    coded = reaching(image, quality, 10, tmp_path)
+    coded = reaching(image, quality, 1000, tmp_path)
     assert len(trainings) == 1
     assert quality <= psnr(image.pixels, coded.decoded())
 
 
 def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
     image = photo(11, 18)
-    coded = reaching(image, 60.0, 10, tmp_path)
-    np.testing.assert_allclose(np.diff(np.log2(trainings)), -1)  # a bit is worth less and less
+    coded = reaching(image, 60.0, 1000, tmp_path)
     assert len(trainings) == 1 + encoder._CORRECTIONS
+    assert trainings[0].mse > trainings[1].mse > trainings[2].mse > 0
     assert 0 < psnr(image.pixels, coded.decoded()) < 60
