@@ -1,8 +1,11 @@
 """Other image codecs at full effort, over their range of qualities, to compare with."""
 
+import functools
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from jaxtyping import Float
 
 from dfm_flax.data.images import to_pillow
 from dfm_flax.errors import UsageError
+from dfm_flax.files import atomic_path
 
 _QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
 
@@ -28,8 +32,14 @@ class Coded:
     pixels: Float[np.ndarray, "height width channels"]
 
 
-def codecs() -> dict[str, Callable[[Float[np.ndarray, "height width channels"]], list[Coded]]]:
+Pixels = Float[np.ndarray, "height width channels"]  # in [0, 1]
+
+
+def codecs(folder: Path | None = None) -> dict[str, Callable[[Pixels], list[Coded]]]:
     """Codecs by name: an image in [0, 1] to itself at many rates.
+
+    Args:
+      folder: keeps the files, and is looked into first: AVIF takes minutes for an image.
 
     Raises:
       UsageError: the plugin for JPEG XL is not installed.
@@ -40,17 +50,19 @@ def codecs() -> dict[str, Callable[[Float[np.ndarray, "height width channels"]],
         raise UsageError(
             "the report needs a few more packages: pip install 'dfm_flax[report]'"
         ) from error
-    return {"JPEG": _jpeg, "WebP": _webp, "AVIF": _avif, "JPEG XL": _jpeg_xl}
+    code = functools.partial(_coded, folder)
+    each = {"JPEG": _jpeg, "WebP": _webp, "AVIF": _avif, "JPEG XL": _jpeg_xl}
+    return {name: functools.partial(codec, code) for name, codec in each.items()}
 
 
-def _jpeg(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
+def _jpeg(code: Callable[..., Coded], image: Pixels) -> list[Coded]:
     """With and without halved color, Huffman tables optimized, baseline or progressive."""
     subsamplings = (0, 2) if image.shape[-1] == 3 else (0,)
     coded = []
     for quality in _QUALITIES:
         for subsampling in subsamplings:
             both = [
-                _coded(
+                code(
                     image,
                     "JPEG",
                     quality=quality,
@@ -64,36 +76,49 @@ def _jpeg(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
     return coded
 
 
-def _webp(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
-    return [_coded(image, "WEBP", quality=quality, method=6) for quality in _QUALITIES]
+def _webp(code: Callable[..., Coded], image: Pixels) -> list[Coded]:
+    return [code(image, "WEBP", quality=quality, method=6) for quality in _QUALITIES]
 
 
-def _avif(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
+def _avif(code: Callable[..., Coded], image: Pixels) -> list[Coded]:
     """With and without halved color, at the slowest speed."""
     return [
-        _coded(image, "AVIF", quality=quality, speed=0, subsampling=subsampling)
+        code(image, "AVIF", quality=quality, speed=0, subsampling=subsampling)
         for quality in _QUALITIES
         for subsampling in (("4:2:0", "4:4:4") if image.shape[-1] == 3 else ("4:0:0",))
     ]
 
 
-def _jpeg_xl(image: Float[np.ndarray, "height width channels"]) -> list[Coded]:
-    return [_coded(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
+def _jpeg_xl(code: Callable[..., Coded], image: Pixels) -> list[Coded]:
+    return [code(image, "JXL", quality=quality, effort=9) for quality in _QUALITIES]
 
 
-def encoded(image: Float[np.ndarray, "height width channels"], kind: str, **settings: Any) -> bytes:
+def encoded(image: Pixels, kind: str, **settings: Any) -> bytes:
     """The file of an image in [0, 1] in one of Pillow's formats, 8 bits a sample."""
     file = io.BytesIO()
     to_pillow(np.rint(image * 255).astype(np.uint8)).save(file, kind, **settings)
     return file.getvalue()
 
 
-def decoded(data: bytes, shape: tuple[int, ...]) -> Float[np.ndarray, "height width channels"]:
+def decoded(data: bytes, shape: tuple[int, ...]) -> Pixels:
     """The image in [0, 1] of such a file."""
     image = PIL.Image.open(io.BytesIO(data)).convert("L" if shape[-1] == 1 else "RGB")
     return np.asarray(image).reshape(shape) / 255
 
 
-def _coded(image: Float[np.ndarray, "height width channels"], kind: str, **settings: Any) -> Coded:
-    data = encoded(image, kind, **settings)
+def _coded(folder: Path | None, image: Pixels, kind: str, **settings: Any) -> Coded:
+    data = (
+        encoded(image, kind, **settings) if folder is None else _kept(folder, image, kind, settings)
+    )
     return Coded(len(data), decoded(data, image.shape))
+
+
+def _kept(folder: Path, image: Pixels, kind: str, settings: dict[str, Any]) -> bytes:
+    """The file from the folder, or else encoded and written there."""
+    sha = hashlib.sha256(np.rint(image * 255).astype(np.uint8).tobytes())
+    sha.update(repr((image.shape, kind, sorted(settings.items()), PIL.__version__)).encode())
+    file = folder / f"{sha.hexdigest()[:32]}.{kind.lower()}"
+    if not file.exists():
+        with atomic_path(file) as path:
+            path.write_bytes(encoded(image, kind, **settings))
+    return file.read_bytes()

@@ -55,6 +55,7 @@ def compare(
     files: Sequence[str],
     folders: Sequence[Path],
     coin: Path | None = None,
+    workdir: Path | None = None,
     failed: Callable[[DfmError], None] | None = None,
 ) -> list[Comparison]:
     """Measures `.dfm` files and other codecs, on each image.
@@ -64,13 +65,14 @@ def compare(
       folders: of NAME.dfm files, as `dfm compress` writes them, a folder for each rate. Of
         images of one name in different formats, NAME.SUFFIX.dfm is the file.
       coin: a file of `benchmarks.coin`, whose networks of these images take part.
+      workdir: keeps the files of the other codecs, which a second report then does not encode.
       failed: is told the error of an image, which is then left out; None to raise it.
 
     Raises:
       UsageError: an image or file cannot be read, an image has no file in any folder, a file
         is of another size, or of more images than one by its name.
     """
-    others = codecs()
+    others = codecs(workdir)
     networks = _read_networks(coin) if coin else []
     pairs = _paired(files, folders)
     compared = []

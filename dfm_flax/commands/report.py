@@ -10,6 +10,9 @@ The files are those of `dfm compress`, a folder for each rate; curves need four:
 
   for r in 0.1 0.2 0.3 0.5; do dfm compress photos --bpp $r -o coded/$r; done
   dfm report photos --dfm coded/* -o report.html
+
+AVIF at its slowest takes some minutes for an image. With --workdir the files of other formats are
+kept: an interrupted command goes on where it was, and a later one has only the .dfm files to do.
 """
 
 import argparse
@@ -26,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coin", type=path, metavar="FILE", help="of python -m dfm_flax.benchmarks.coin"
     )
+    parser.add_argument(
+        "--workdir", type=path, metavar="DIR", help="keeps the files of the other formats there"
+    )
     add_out(parser, "report.html", help="an HTML file")
     add_max_pixels(parser)
 
@@ -41,7 +47,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     read = [*files, *(file for folder in options.dfm for file in folder.glob("*")), options.coin]
     out = outputs(options, filter(None, read)).one("report.html", {".html", ".htm"})
     failures = Failures(len(files))
-    comparisons = compare(files, options.dfm, options.coin, failures.tell)
+    comparisons = compare(files, options.dfm, options.coin, options.workdir, failures.tell)
     if not comparisons:
         return failures.exit_code
     write_page(out, comparisons, OURS)
