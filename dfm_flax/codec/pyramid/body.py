@@ -12,7 +12,6 @@ from dfm_flax.codec.fields import FRAME, Reader, varint
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, MAX_LATENTS, MAX_SIDE, Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage
 from dfm_flax.codec.pyramid.network import Network
-from dfm_flax.codec.pyramid.start import NEWEST
 from dfm_flax.codec.pyramid.weights import MAX_STEP_CODE, CodedWeights
 
 VERSION = 3
@@ -28,7 +27,6 @@ def build(image: PyramidImage) -> bytes:
     """
     shape, widths, words = entropy.encode(image.weights.integers)
     flags = (image.channels == 3) << _COLOR | (image.levels == 65535) << _DEEP | shape << _SHAPE
-    flags |= image.weights.start << _START
     codes = [*image.weights.step_codes.tolist(), 0]
     pairs = [low | high << 4 for low, high in zip(codes[::2], codes[1::2], strict=False)]
     head = varint(image.height) + varint(image.width)
@@ -56,8 +54,7 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     if max(height, width) > MAX_SIDE:
         raise ValueError(f"{width} x {height}: sides have up to {MAX_SIDE:,} pixels")
     flags, sizes, gain_code = reader.take(3)
-    start = flags >> _START
-    if start > NEWEST:
+    if flags >> _START:
         raise ValueError("its machines start from weights that are unknown here")
     first, count = sizes & 15, sizes >> 4
     if not (count >= 1 and first + count <= MAX_GRIDS):
@@ -79,7 +76,7 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     words = reader.words(reader.varint())
     flat = entropy.decode(words, shape, widths, [math.prod(shape) for shape in shapes])
     integers = [group.reshape(shape) for group, shape in zip(flat, shapes, strict=True)]
-    weights = CodedWeights(network, first, step_codes, integers, start)
+    weights = CodedWeights(network, first, step_codes, integers)
     numbers = grids.decode(reader.words(), pyramid.shapes, weights.context_model)
     levels = 65535 if flags >> _DEEP & 1 else 255
     return PyramidImage(levels, pyramid, gain_code, weights, numbers)

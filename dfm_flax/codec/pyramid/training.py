@@ -28,6 +28,7 @@ from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 from dfm_flax.codec.pyramid.geometry import Grids, Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.rate import soft_round
+from dfm_flax.codec.pyramid.start import start_floats
 from dfm_flax.codec.pyramid.weights import estimated_bits
 from dfm_flax.data.images import Image
 from dfm_flax.training.checkpoints import Checkpoints
@@ -97,7 +98,6 @@ class Batch:
     Attributes:
       colors: [C, H, W] in [0, 1].
       matrices: of all pixels.
-      start: weights that a file has the differences from.
       gain: what a unit of the grids stands for.
       target: bits or mean squared error.
       key: of the noise, one a device.
@@ -106,7 +106,6 @@ class Batch:
 
     colors: Float[AnyArray, "channels height width"]
     matrices: Matrices
-    start: Weights
     gain: Float[AnyArray, ""]
     target: Float[AnyArray, ""]
     key: UInt32[AnyArray, "own 2"]
@@ -120,12 +119,11 @@ class ImageFeed:
     Attributes:
       colors: in [0, 1].
       matrices: of all pixels, `Matrices`.
-      start, gain, target: see `Batch`.
+      gain, target: see `Batch`.
     """
 
     colors: Float[AnyArray, "*devices channels height width"]
     matrices: Any
-    start: Weights
     gain: Float[AnyArray, "*devices"]
     target: Float[AnyArray, "*devices"]
 
@@ -138,7 +136,7 @@ class ImageFeed:
 
     def at(self, drawn: tuple[UInt32[AnyArray, "own 2"], Int32[AnyArray, "own"]]) -> Batch:
         """The image, and that key."""
-        return Batch(self.colors, self.matrices, self.start, self.gain, self.target, *drawn)
+        return Batch(self.colors, self.matrices, self.gain, self.target, *drawn)
 
 
 @flax.struct.dataclass
@@ -156,21 +154,23 @@ class Trained:
     trade_off: float
 
 
-def rate_distortion_loss(network: Network, under_noise: int, wanted: Wanted) -> Loss:
+def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted: Wanted) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
 
     The grids are trained in the unit of colors, so that a rate of learning is one for each lambda;
     in units of `gain` they are rounded.
 
     Args:
+      first: exponent of the finest grid's cells.
       under_noise: steps before the grids are rounded.
       wanted: what lambda is steered for.
     """
+    start = start_floats(network, first)
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
         numbers = tuple(batch.gain * grid for grid in grids)
         picture = network.picture(weights, values_at(numbers, batch.matrices))
-        bits = network.bits(weights, grids) + estimated_bits(network, weights, batch.start)
+        bits = network.bits(weights, grids) + estimated_bits(network, weights, start)
         return jnp.mean((picture - batch.colors) ** 2), bits
 
     def in_units(params: Any, batch: Batch) -> Grids:
@@ -233,7 +233,7 @@ def train(
     """Trains, or goes on with the same call that was interrupted.
 
     Args:
-      start: weights to begin with, which a file has the differences from.
+      start: weights to begin with.
       gain: what a unit of the grids stands for.
       trade_off: lambda at the start.
       num_steps: in all.
@@ -244,9 +244,8 @@ def train(
     step, optimizer = _step(network, pyramid, target.of, num_steps)
     colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
     matrices = pyramid.at_pixels()
-    start = {name: np.array(array, np.float32) for name, array in start.items()}
     params: Any = {
-        "weights": start,
+        "weights": {name: np.array(array, np.float32) for name, array in start.items()},
         "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
         "log_lambda": np.float32(math.log(trade_off)),
     }
@@ -262,7 +261,7 @@ def train(
             state, _ = train_loop(
                 step,
                 jax.tree.map(np.asarray, state),
-                ImageFeed(colors, matrices, start, *numbers),
+                ImageFeed(colors, matrices, *numbers),
                 Schedule(end, _LOG_EVERY, _CHECKPOINT_EVERY),
                 checkpoints,
                 names=[image.name],
@@ -280,7 +279,7 @@ def _step(
     """One step, and its optimizer: kept, so that all trainings alike are compiled once."""
     under_noise = num_steps - round(_ROUNDED * num_steps)
     optimizer = _optimizer(pyramid, under_noise, num_steps)
-    loss = rate_distortion_loss(network, under_noise, wanted)
+    loss = rate_distortion_loss(network, pyramid.first, under_noise, wanted)
     return make_step(loss, optimizer), optimizer
 
 

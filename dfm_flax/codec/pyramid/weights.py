@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int32, Integer, UInt8
 
 from dfm_flax.codec.context_model import FRACTION, ContextModel
 from dfm_flax.codec.pyramid.network import Network, Weights
-from dfm_flax.codec.pyramid.start import NEWEST, start_weights
+from dfm_flax.codec.pyramid.start import start_weights
 
 MAX_STEP_CODE = FRACTION  # step sizes are 2^0 to 2^-14
 
@@ -27,14 +27,12 @@ class CodedWeights:
       first: exponent of the finest grid's cells, which says where its weights start.
       step_codes: of the step size of each group, which is 2^-code.
       integers: of each group, what its weights add to the start, in step sizes.
-      start: number of that start.
     """
 
     network: Network
     first: int
     step_codes: UInt8[np.ndarray, "groups"]
     integers: list[Int32[np.ndarray, "..."]]
-    start: int = NEWEST
 
     @classmethod
     def rounded(
@@ -44,7 +42,7 @@ class CodedWeights:
         first: int,
         step_codes: UInt8[np.ndarray, "groups"],
     ) -> "CodedWeights":
-        """Weights to the nearest multiples of the step sizes from the newest start."""
+        """Weights to the nearest multiples of the step sizes from the start."""
         start = start_weights(network, first)
         integers = [
             _to_steps(np.asarray(weights[group.name]), start[group.name], group.rows, code)
@@ -59,7 +57,7 @@ class CodedWeights:
         Raises:
           ValueError: one is too large.
         """
-        start = start_weights(self.network, self.first, self.start)
+        start = start_weights(self.network, self.first)
         weights = {name: array.astype(np.int64) for name, array in start.items()}
         for group, code, integers in zip(
             self.network.groups, self.step_codes, self.integers, strict=True

@@ -106,7 +106,7 @@ HOSTILE = {
     "no pixels": (5, b"\x00", None, "no pixels"),
     "a long side": (6, varint(MAX_SIDE + 1), 1, "sides have up to 32,768 pixels"),
     "many numbers": (5, varint(2**13) + varint(2**14), 2, "asks for more than 33,554,432 numbers"),
-    "another start": (7, b"\x21", None, "start from weights that are unknown"),
+    "another start": (7, b"\x11", None, "start from weights that are unknown"),
     "the last flag": (7, b"\x81", None, "start from weights that are unknown"),
     "no grids": (8, b"\x00", None, "0 grids"),
     "eight grids": (8, b"\x80", None, "8 grids"),

@@ -78,7 +78,7 @@ def test_trainings_alike_are_compiled_once(tmp_path, photo, monkeypatch):
 
     def counted(*arguments):
         loss = rate_distortion_loss(*arguments)
-        return lambda *inputs: traced.append(arguments[2]) or loss(*inputs)
+        return lambda *inputs: traced.append(arguments[3]) or loss(*inputs)
 
     monkeypatch.setattr(training, "rate_distortion_loss", counted)
     start = start_floats(NETWORK, 0)
@@ -134,9 +134,8 @@ def test_lambda_moves_towards_the_target(photo, target, step, gradient):
     colors = photo(16, 20).pixels.transpose(2, 0, 1)
     key = np.asarray(jax.random.PRNGKey(0))[None]
     numbers = np.asarray(0.3, np.float32), np.asarray(target.value, np.float32)
-    start = start_floats(NETWORK, 0)
-    batch = Batch(colors, PYRAMID.at_pixels(), start, *numbers, key, np.array([step], np.int32))
-    loss = rate_distortion_loss(NETWORK, 100, target.of)
+    batch = Batch(colors, PYRAMID.at_pixels(), *numbers, key, np.array([step], np.int32))
+    loss = rate_distortion_loss(NETWORK, PYRAMID.first, 100, target.of)
 
     def of(log_lambda):
         return loss(params | {"log_lambda": log_lambda}, batch, jax.random.PRNGKey(0))
