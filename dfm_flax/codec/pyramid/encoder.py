@@ -29,6 +29,7 @@ _SPARE = 0.04
 _THINNED = 0.01  # log of what may be taken from a file by fewer numbers, for no second training
 _GAINED = 0.16  # dB that the machines gain when the grids are fixed
 _CORRECTIONS = 2
+_MAX_CHANGE = 1.0  # of the log of what is aimed at, in one correction
 
 
 def within(
@@ -138,7 +139,7 @@ def _trained(
             100 * math.expm1(left),
             "size" if target.of == "bits" else "error",
         )
-        aim = aim.times(math.exp(left - _SPARE / 2))
+        aim = aim.times(math.exp(min(max(left - _SPARE / 2, -_MAX_CHANGE), _MAX_CHANGE)))
 
 
 def _forced(image: Image, least: _Tried, num_bytes: float) -> PyramidImage:

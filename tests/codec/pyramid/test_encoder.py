@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -98,9 +100,18 @@ def test_a_quality_is_reached_by_the_smallest(trainings, photo, tmp_path, pyrami
     assert quality <= psnr(image.pixels, coded.decoded())
 
 
+def test_a_picture_that_comes_out_exactly(trainings, photo, tmp_path, monkeypatch):
+    """Its PSNR is infinite, and the next training is for more error, not for an infinite one."""
+    monkeypatch.setattr(encoder, "psnr", lambda *_: math.inf)
+    reaching(photo(11, 18), 40.0, 1000, tmp_path)
+    errors = np.log([aim.mse for aim in trainings])
+    np.testing.assert_allclose(np.diff(errors), 1)
+
+
 def test_a_quality_that_is_not_reached_has_the_best(trainings, photo, tmp_path):
     image = photo(11, 18)
     coded = reaching(image, 60.0, 1000, tmp_path)
     assert len(trainings) == 1 + encoder._CORRECTIONS
-    assert trainings[0].mse > trainings[1].mse > trainings[2].mse > 0
+    errors = np.log([aim.mse for aim in trainings])
+    np.testing.assert_allclose(np.diff(errors), -1)  # none of the changes is wild
     assert 0 < psnr(image.pixels, coded.decoded()) < 60
