@@ -148,7 +148,7 @@ def _forced(image: Image, least: _Tried, num_bytes: float) -> PyramidImage:
     while file_size(coded) > num_bytes:
         thinning = Thinning(image, coded)
         if thinning.most == 0:
-            coded = dataclasses.replace(rounding.best(worth=math.inf), grids=coded.grids)
+            coded = rounding.of(coded.grids).best(worth=math.inf)
             if file_size(coded) > num_bytes:
                 raise UsageError(f"image {image.name}: no file is that small")
             break

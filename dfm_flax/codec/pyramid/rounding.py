@@ -1,12 +1,14 @@
 """The last words on a trained pyramid: step sizes of its weights, and the file that they make."""
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from dfm_flax.codec import entropy
 from dfm_flax.codec import grids as coding
@@ -49,6 +51,11 @@ class Rounding:
         self._matrices = jax.device_put(pyramid.at_pixels())
         self._lengths: dict[bytes, float] = {}
         self._errors: dict[bytes, float] = {}
+
+    def of(self, grids: Sequence[Int32[np.ndarray, "_height _width"]]) -> "Rounding":
+        """The same machines over other grids."""
+        trained = dataclasses.replace(self.trained, grids=tuple(grids))
+        return Rounding(self._image, self._network, self._pyramid, self._gain_code, trained)
 
     def best(self, worth: float = 1.0) -> PyramidImage:
         """The image of the step sizes that are found, for `worth` times the lambda of training."""

@@ -53,13 +53,14 @@ _WEIGHTS_RATE = 0.01  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
 _WARMUP = 50  # steps
 _GRID_RATE, _MAX_GRID_RATE = 0.077, 0.11  # of cells of four pixels; half or twice of the next
+_GAINS = 0.5, 2.0  # between which grids learn in the unit of colors; beyond, in that many units
 _LAST_GRID_RATE = 0.01  # relative, so that lambda has a say to the end
 _CLIP = 0.1  # norm of the machines' gradient
 
 _STEERED = 0.2, 0.98  # from and to which part of the steps under noise
 # Of the rate over that in the end, for the same lambda, by the part of training that is left:
 _EXCESS = 0.08, 0.12  # linear, cubic
-_STEER_EVERY = 20  # steps
+_STEER_EVERY = 0.015  # part of the steps under noise, so that short trainings are steered as often
 _STEER = 0.8  # change of log lambda for a rate that is off by a factor of e
 _MAX_STEER = 0.25
 
@@ -157,8 +158,8 @@ class Trained:
 def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted: Wanted) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
 
-    The grids are trained in the unit of colors, so that a rate of learning is one for each lambda;
-    in units of `gain` they are rounded.
+    The grids are trained in about the unit of colors, so that a rate of learning is right for each
+    lambda; in units of `gain` they are rounded.
 
     Args:
       first: exponent of the finest grid's cells.
@@ -174,7 +175,7 @@ def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted:
         return jnp.mean((picture - batch.colors) ** 2), bits
 
     def in_units(params: Any, batch: Batch) -> Grids:
-        return tuple(grid / batch.gain for grid in params["grids"])
+        return tuple(grid / jnp.clip(batch.gain, *_GAINS) for grid in params["grids"])
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
@@ -190,8 +191,8 @@ def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted:
             return jnp.log(batch.target / mse)
 
         begin, end = (part * under_noise for part in _STEERED)
-        step = batch.step[0]
-        due = (step % _STEER_EVERY == _STEER_EVERY - 1) & (step >= begin) & (step < end)
+        step, every = batch.step[0], max(1, round(_STEER_EVERY * under_noise))
+        due = (step % every == every - 1) & (step >= begin) & (step < end)
         result: Scalar = jax.lax.cond(due, measured, lambda: jnp.zeros(()))
         return result
 
@@ -268,7 +269,8 @@ def train(
                 on_log=_shown,
             )
     params = state.params
-    rounded = tuple(np.rint(np.asarray(grid) / np.float32(gain)) for grid in params["grids"])
+    unit = np.clip(np.float32(gain), *_GAINS)
+    rounded = tuple(np.rint(np.asarray(grid) / unit) for grid in params["grids"])
     return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
 
 

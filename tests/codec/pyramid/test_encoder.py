@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -36,6 +37,9 @@ class Untrained(Rounding):
 
     def best(self, worth=1.0):
         return self.coded
+
+    def of(self, grids):
+        return Untrained(dataclasses.replace(self.coded, grids=grids))
 
 
 class Trainings(list):

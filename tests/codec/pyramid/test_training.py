@@ -118,8 +118,8 @@ def test_other_settings_do_not_go_on_with_a_run(photo):
         (Target(bits=1e9), 39, 1),
         (Target(mse=1e-9), 39, 1),
         (Target(mse=1e9), 39, -1),
-        (Target(bits=1.0), 40, 0),  # it is measured every 20 steps
-        (Target(bits=1.0), 19, 0),  # not in the first of them
+        (Target(bits=1.0), 40, 0),  # it is measured at every second of 100 steps
+        (Target(bits=1.0), 19, 0),  # not in the first fifth
         (Target(bits=1.0), 99, 0),  # nor in the last
         (Target(), 39, 0),
     ],
