@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from dfm_flax.data.images import to_pillow
 from dfm_flax.errors import UsageError
@@ -19,20 +19,19 @@ from dfm_flax.files import atomic_path
 _QUALITIES = (2, 5, 8, 12, 17, 23, 30, 38, 47, 57, 68, 80)
 
 
+Pixels = Float[np.ndarray, "height width channels"]  # in [0, 1]
+
+
 @dataclass(frozen=True, eq=False)
 class Coded:
     """An image as a codec gives it back.
 
     Attributes:
       num_bytes: of the file.
-      pixels: in [0, 1].
     """
 
     num_bytes: int
-    pixels: Float[np.ndarray, "height width channels"]
-
-
-Pixels = Float[np.ndarray, "height width channels"]  # in [0, 1]
+    pixels: Pixels
 
 
 def codecs(folder: Path | None = None) -> dict[str, Callable[[Pixels], list[Coded]]]:
@@ -96,7 +95,7 @@ def _jpeg_xl(code: Callable[..., Coded], image: Pixels) -> list[Coded]:
 def encoded(image: Pixels, kind: str, **settings: Any) -> bytes:
     """The file of an image in [0, 1] in one of Pillow's formats, 8 bits a sample."""
     file = io.BytesIO()
-    to_pillow(np.rint(image * 255).astype(np.uint8)).save(file, kind, **settings)
+    to_pillow(_samples(image)).save(file, kind, **settings)
     return file.getvalue()
 
 
@@ -104,6 +103,10 @@ def decoded(data: bytes, shape: tuple[int, ...]) -> Pixels:
     """The image in [0, 1] of such a file."""
     image = PIL.Image.open(io.BytesIO(data)).convert("L" if shape[-1] == 1 else "RGB")
     return np.asarray(image).reshape(shape) / 255
+
+
+def _samples(image: Pixels) -> UInt8[np.ndarray, "height width channels"]:
+    return np.rint(image * 255).astype(np.uint8)
 
 
 def _coded(folder: Path | None, image: Pixels, kind: str, **settings: Any) -> Coded:
@@ -115,7 +118,7 @@ def _coded(folder: Path | None, image: Pixels, kind: str, **settings: Any) -> Co
 
 def _kept(folder: Path, image: Pixels, kind: str, settings: dict[str, Any]) -> bytes:
     """The file from the folder, or else encoded and written there."""
-    sha = hashlib.sha256(np.rint(image * 255).astype(np.uint8).tobytes())
+    sha = hashlib.sha256(_samples(image).tobytes())
     sha.update(repr((image.shape, kind, sorted(settings.items()), PIL.__version__)).encode())
     file = folder / f"{sha.hexdigest()[:32]}.{kind.lower()}"
     if not file.exists():

@@ -56,7 +56,7 @@ inline void AddRowsOfDots(const float* a, const float* b, float* lanes, int colu
 // Adds the dot product of each row of a [rows, kTile] with each of b [columns, kTile] to
 // lanes [rows, columns, kLanes].
 inline void AddDots(int rows, int columns, const float* a, const float* b, float* lanes) {
-  constexpr int kColumns = kMaxVectors == 4 && kLanes == 16 ? 4 : 2;
+  constexpr int kColumns = kLanes == 16 ? 4 : 2;
   int r = 0;
   for (; r + 4 <= rows; r += 4)
     AddRowsOfDots<4, kColumns>(a + r * kTile, b, lanes + r * columns * kLanes, columns, 0);
@@ -69,6 +69,12 @@ inline void SumLanes(int count, const float* lanes, float* to) {
     to[i] = 0;
     for (int lane = 0; lane < kLanes; ++lane) to[i] += lanes[i * kLanes + lane];
   }
+}
+
+// Copies the next `size` of a row of gradients, and steps behind them.
+inline void CopyNext(const float*& from, int size, float* to) {
+  std::copy_n(from, size, to);
+  from += size;
 }
 
 // y = constant + transposed matrix * harmonics(x), for x [m, kTile] in periods, y [n, kTile] and

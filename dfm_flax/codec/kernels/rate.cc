@@ -218,16 +218,12 @@ class Machine {
 
   // A gradient in its parts.
   void Unpack(const float* sum, Gradients to) const {
-    const auto next = [&sum](int size, float* to) {
-      std::copy_n(sum, size, to);
-      sum += size;
-    };
-    next(first_.gradient_size(), to.first + sizes_.features);
-    next(sizes_.features, to.first);
-    next(last_.gradient_size(), to.last);
-    next(sizes_.neighbors, to.scales);
-    next(2 * sizes_.neighbors, to.linear);
-    next(2 * sizes_.levels, to.levels);
+    CopyNext(sum, first_.gradient_size(), to.first + sizes_.features);
+    CopyNext(sum, sizes_.features, to.first);
+    CopyNext(sum, last_.gradient_size(), to.last);
+    CopyNext(sum, sizes_.neighbors, to.scales);
+    CopyNext(sum, 2 * sizes_.neighbors, to.linear);
+    CopyNext(sum, 2 * sizes_.levels, to.levels);
   }
 
  private:

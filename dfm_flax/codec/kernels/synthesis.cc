@@ -113,16 +113,12 @@ class Machine {
 
   // A gradient in its parts.
   void Unpack(const float* sum, Gradients to) const {
-    const auto next = [&sum](int size, float* to) {
-      std::copy_n(sum, size, to);
-      sum += size;
-    };
-    next(first_.gradient_size(), to.first + sizes_.features);
-    next(sizes_.features, to.first);
-    next(last_.gradient_size(), to.last);
-    next(sizes_.grids, to.scales);
-    next(sizes_.grids * sizes_.channels, to.linear);
-    next(sizes_.channels, to.bias);
+    CopyNext(sum, first_.gradient_size(), to.first + sizes_.features);
+    CopyNext(sum, sizes_.features, to.first);
+    CopyNext(sum, last_.gradient_size(), to.last);
+    CopyNext(sum, sizes_.grids, to.scales);
+    CopyNext(sum, sizes_.grids * sizes_.channels, to.linear);
+    CopyNext(sum, sizes_.channels, to.bias);
   }
 
  private:

@@ -85,6 +85,8 @@ class _Tried:
 
     Attributes:
       spare: log of how far the size or the error is from its bound; negative beyond it.
+      rounding: of what was trained.
+      coded: its best image.
     """
 
     spare: float

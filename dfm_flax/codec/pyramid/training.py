@@ -175,7 +175,7 @@ def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted:
         return jnp.mean((picture - batch.colors) ** 2), bits
 
     def in_units(params: Any, batch: Batch) -> Grids:
-        return tuple(grid / jnp.clip(batch.gain, *_GAINS) for grid in params["grids"])
+        return tuple(grid / _learned_unit(batch.gain) for grid in params["grids"])
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
@@ -269,7 +269,7 @@ def train(
                 on_log=_shown,
             )
     params = state.params
-    unit = np.clip(np.float32(gain), *_GAINS)
+    unit = np.asarray(_learned_unit(np.asarray(gain, np.float32)))
     rounded = tuple(np.rint(np.asarray(grid) / unit) for grid in params["grids"])
     return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
 
@@ -354,6 +354,11 @@ def _optimizer(pyramid: Pyramid, under_noise: int, num_steps: int) -> optax.Grad
             "log_lambda": "log_lambda",
         },
     )
+
+
+def _learned_unit(gain: Float[AnyArray, ""]) -> Float[jax.Array, ""]:
+    """What a unit of the grids stands for while they learn."""
+    return jnp.clip(gain, *_GAINS)
 
 
 def _grid_rate(exponent: int) -> float:
