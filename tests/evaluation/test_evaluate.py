@@ -139,7 +139,9 @@ def test_a_set_without_a_test_split(runs, simple_features, options, monkeypatch,
         return load_image_set(name, split, data_dir, size)
 
     monkeypatch.setattr(feed_choice, "load_image_set", only_train)
-    with pytest.raises(UsageError, match=r"no split 'test' \(.* --features inception does not"):
+    with pytest.raises(
+        UsageError, match=r"no split 'test' \(.* --features efficientnet and inception do not"
+    ):
         evaluate.evaluate([run.folder], **options)
     extractor = evaluate.classifier_features()
     monkeypatch.setattr(evaluate, "_extractor", lambda *arguments: extractor)
@@ -275,8 +277,12 @@ def test_a_run_of_compression(tiny, tmp_path, options):
             "prior 'gauss' is not one of flow, flow_matching, gaussian, gmm",
         ),
         (["--num=19"], "--num 19: at least 20"),
-        (["--features=vgg"], "--features 'vgg' is not one of classifier, inception"),
+        (["--features=vgg"], "--features 'vgg' is not one of classifier, efficientnet, inception"),
         (["--inception-weights=x"], "--inception-weights goes with --features inception"),
+        (
+            ["--features=efficientnet", "--inception-weights=x"],
+            "--inception-weights goes with --features inception",
+        ),
         (["--features=inception", "--inception-weights=missing.pth"], "torch-fidelity|missing.pth"),
     ],
 )

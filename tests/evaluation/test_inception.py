@@ -85,7 +85,7 @@ def test_a_file_in_pytorchs_cache_is_checked_too(library, hub, tmp_path):
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "weights-inception.pth").write_bytes(b"damaged")
-    with pytest.raises(UsageError, match="not the file of the FID's weights"):
+    with pytest.raises(UsageError, match="not the known file of Inception weights"):
         inception_features()
 
 
