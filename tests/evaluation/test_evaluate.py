@@ -56,9 +56,8 @@ def runs(tmp_path_factory):
     ]
 
 
-@pytest.fixture
-def simple_features(monkeypatch):
-    """Projections instead of a trained network, without any compilation."""
+def projections(about):
+    """Features without any network, nor compilation."""
     rng = np.random.default_rng(0)
     directions, classes = rng.normal(size=(64, 8)), rng.normal(size=(64, 10)) / 20
 
@@ -66,7 +65,13 @@ def simple_features(monkeypatch):
         rows = images.reshape(len(images), -1) / 16
         return rows @ directions, scipy.special.softmax(rows @ classes, axis=1)
 
-    extractor = FeatureExtractor("classifier", {"name": "classifier"}, 500, look)
+    return FeatureExtractor(about["name"], about, 500, look)
+
+
+@pytest.fixture
+def simple_features(monkeypatch):
+    """Projections instead of a trained network."""
+    extractor = projections({"name": "classifier"})
     monkeypatch.setattr(evaluate, "classifier_features", lambda *arguments: extractor)
 
 
@@ -254,6 +259,34 @@ def test_the_command_on_two_runs(runs, untrained_classifier, tmp_path, capsys, m
         json.loads((run.folder / "evaluation.json").read_text())["classifier"]["settings"]["step"]
         == 1
     )
+
+
+def test_the_command_by_efficientnet(runs, tmp_path, capsys, monkeypatch):
+    """It stands beside what was measured by the classifier, and needs no splits."""
+    about = {"name": "efficientnet", "trained_on": "ImageNet", "side": 128, "sha256": "0"}
+    monkeypatch.setattr(evaluate, "efficientnet_features", lambda: projections(about))
+
+    def no_split(*arguments):
+        raise UsageError("no split")
+
+    monkeypatch.setattr(evaluate, "_split", no_split)
+    folder = runs[0][0].folder
+    file = folder / "evaluation.json"
+    file.write_text('{"classifier": {"settings": {}}}')
+    arguments = ["--features=efficientnet", "--num=50", "--prior", "normal"]
+    assert main(["evaluate", "--workdir", str(folder), *arguments]) == 0
+    output = capsys.readouterr().out
+    assert "frechet_efficientnet" in output
+    assert "EfficientNet-Lite0, trained on ImageNet, of images at 128 x 128 pixels" in output
+    assert "this is no FID" in output
+    stored = json.loads(file.read_text())
+    assert stored["classifier"] == {"settings": {}}
+    assert stored["efficientnet"]["settings"]["features"] == about
+    named = ("frechet", "kernel", "precision", "recall", "score")
+    assert {f"{name}_efficientnet" for name in named} <= stored["efficientnet"]["sets"][
+        "real"
+    ].keys()
+    file.unlink()
 
 
 def test_runs_on_different_images(runs, tmp_path, options):
