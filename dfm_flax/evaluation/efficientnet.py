@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, trained on ImageNet: a judge that has seen none of the data sets here.
+"""EfficientNet-Lite0, trained on ImageNet: a judge that was trained on another data set.
 
 The network (Tan and Le 2019, in Google's version for small devices: without squeeze and
 excitation, with ReLU6) and its weights are two packages of the Python Package Index, so nothing

@@ -83,7 +83,7 @@ def evaluate(
       workdirs: the folder of a run, or those of several.
       num: images of each set; at most half of the training images are used.
       priors: what samples are drawn from, see `TrainedGenerator.prior`.
-      features: one of `FEATURES`, each of which is a module here.
+      features: one of `FEATURES`.
       inception_weights: their file; None to take PyTorch's, or download them.
       cache: folder of trained classifiers.
       seed: of all draws.
