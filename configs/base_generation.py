@@ -31,7 +31,7 @@ def get_config(generator: str = "dfm") -> ConfigDict:
     config.data.workers = -1  # processes that read a stream; -1: for each core but one, 16 at most
 
     config.model = ConfigDict()
-    config.model.name = generator  # dfm, vae or autoencoder, or my_module:Name
+    config.model.name = generator  # dfm, grids, vae or autoencoder, or my_module:Name
     config.model.latent_size = 120  # numbers that stand for an image
     config.model.latents = "encoder"  # or table: one row for each image, learned
     config.model.table_variance = 1.0  # of the initial rows; table only

@@ -1,6 +1,7 @@
 """Generation of CIFAR-10 with what generates best: mnist_best's machines, wider and finer.
 
     dfm train --config cifar10_best --workdir runs/cifar10
+    dfm train --config cifar10_best:grids ...         latents on a grid of 8x8 cells
     dfm train --config cifar10_best:vae ...           the variational autoencoder
     dfm train --config cifar10_best:autoencoder ...   the same decoder, straight to pixels
 
@@ -27,6 +28,9 @@ def get_config(name: str = "dfm") -> ConfigDict:
         # Training starts at a machine that draws nearly nothing, and smoothly.
         config.model.machine.variances = (0.02, 0.01, 0.5)
         config.loss.num_pixels = 512
+    elif name == "grids":
+        config.model.latent_size = 256  # 4 of each cell of 4x4 pixels
+        config.loss.num_pixels = 256
     elif name == "vae":
         config.loss.likelihood = "gaussian"
     if name != "vae":

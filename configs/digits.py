@@ -2,6 +2,7 @@
 
     dfm train --config digits --workdir runs/digits
     dfm train --config digits:table ...         latents from a table, not an encoder
+    dfm train --config digits:grids ...         latents on a grid of 4x4 cells
     dfm train --config digits:vae ...           the variational autoencoder
     dfm train --config digits:autoencoder ...   the same decoder, straight to pixels
 
@@ -27,6 +28,11 @@ def get_config(variant: str = "dfm") -> ConfigDict:
         config.model.machine.max_frequencies = (3, 1, 1)
         # Machines that start smooth stay smooth between the pixels, and allow larger steps.
         config.model.machine.variances = (0.02, 0.01, 0.5)
+    if name == "grids":
+        config.model.cells = 4
+        config.model.latent_size = 32  # 2 of each cell of 2x2 pixels
+        config.model.features = 32
+        config.model.series = 16
 
     config.optimizer.b2 = 0.99
     config.optimizer.learning_rate = 4e-3 if name == "dfm" else 2e-3

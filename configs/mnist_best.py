@@ -1,6 +1,7 @@
 """Generation of MNIST with what generates best: machines of few frequencies, small latents.
 
     dfm train --config mnist_best --workdir runs/mnist
+    dfm train --config mnist_best:grids ...         latents on a grid of 7x7 cells
     dfm train --config mnist_best:vae ...           the variational autoencoder
     dfm train --config mnist_best:autoencoder ...   the same decoder, straight to pixels
 
@@ -26,6 +27,10 @@ def get_config(name: str = "dfm") -> ConfigDict:
         config.model.machine.max_frequencies = (4, 1, 1)
         # Training starts at a machine that draws nearly nothing, and smoothly.
         config.model.machine.variances = (0.02, 0.01, 0.5)
+        config.loss.num_pixels = 196
+    elif name == "grids":
+        config.model.cells = 7
+        config.model.latent_size = 98  # 2 of each cell of 4x4 pixels
         config.loss.num_pixels = 196
     if name != "vae":
         config.loss.latent_noise = 0.03

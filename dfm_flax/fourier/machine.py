@@ -71,6 +71,7 @@ class FourierMachine(nn.Module):
     """h = tanh(h_d o ... o h_1): positions in the unit square to colors in [-1, 1].
 
     With the defaults it is the thesis's machine. Settings that make no sense raise ValueError.
+    A machine may have other arguments than the two coordinates of a position, see `arguments`.
 
     Attributes:
       depth: number of layers d, at least 2.
@@ -85,6 +86,7 @@ class FourierMachine(nn.Module):
       normalize, residual: see `FourierLayer`, for all layers.
       extent: the part of a period that the unit square spans. The thesis has 1, which
         makes the left edge of every image the continuation of its right edge.
+      arguments: numbers at each position: 2 where the position itself is all.
     """
 
     depth: int
@@ -96,9 +98,10 @@ class FourierMachine(nn.Module):
     normalize: bool = False
     residual: bool = True
     extent: float = 1.0
+    arguments: int = 2
 
     def __post_init__(self) -> None:
-        widths = layer_widths(self.depth, self.width, self.channels)
+        widths = self.widths
         if min(*widths, *per_layer(self.max_frequencies, self.depth)) < 1:
             raise ValueError("width, channels and max_frequencies are at least 1")
         _check_variances(per_layer(self.variances, self.depth))
@@ -111,7 +114,7 @@ class FourierMachine(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Arguments of each layer, and the channels: [depth + 1]."""
-        return layer_widths(self.depth, self.width, self.channels)
+        return [self.arguments, *layer_widths(self.depth, self.width, self.channels)[1:]]
 
     @property
     def bases(self) -> list[Basis]:
@@ -131,10 +134,12 @@ class FourierMachine(nn.Module):
         """The colors at positions.
 
         Raises:
-          ValueError: the positions have other than two coordinates.
+          ValueError: the positions have other than `arguments` coordinates.
         """
-        if positions.shape[-1] != 2:
-            raise ValueError(f"positions have 2 coordinates, not the shape {positions.shape}")
+        if positions.shape[-1] != self.arguments:
+            raise ValueError(
+                f"positions have {self.arguments} coordinates, not the shape {positions.shape}"
+            )
         bases = self.bases
         variances = per_layer(self.variances, self.depth)
         x = self.extent * positions

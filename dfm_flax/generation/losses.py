@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.generator import Generator, ImageBatch
+from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape
 from dfm_flax.training.losses import Metrics, Scalar, squared_error
 from dfm_flax.typing import AnyArray
 
@@ -70,6 +70,17 @@ def check_penalty(loss: ConfigDict) -> None:
     """Raises UsageError for weights in a section `loss` that make no sense."""
     if min(loss.latent_penalty, loss.latent_noise) < 0:
         raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
+
+
+def check_pixels(loss: ConfigDict, shape: ImageShape) -> None:
+    """Raises UsageError for pixels of a step, in a section `loss`, that images do not have."""
+    if not 0 <= loss.num_pixels <= shape.height * shape.width:
+        raise UsageError(
+            f"config: loss.num_pixels={loss.num_pixels}: an image has "
+            f"{shape.height * shape.width}; 0 takes them all"
+        )
+    if loss.jitter < 0:
+        raise UsageError(f"config: loss.jitter={loss.jitter}: in pixels, 0 or more")
 
 
 def flatten(

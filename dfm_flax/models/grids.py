@@ -42,6 +42,17 @@ def cosine_matrix(
     return matrix.astype(np.float32)
 
 
+def cosine_weights(
+    nodes: int, at: Float[AnyArray, "positions"]
+) -> Float[jax.Array, "positions {nodes}"]:
+    """`cosine_matrix` of a few nodes, at positions that JAX knows only as it computes."""
+    frequencies = np.arange(nodes)
+    coefficients = np.cos(np.pi / nodes * np.outer(frequencies, frequencies + 0.5))
+    coefficients *= (2 - (frequencies == 0))[:, None] / nodes
+    cosines = jnp.cos(np.pi / nodes * jnp.outer(at, frequencies))
+    return jnp.matmul(cosines, coefficients, precision=jax.lax.Precision.HIGHEST)
+
+
 def grid_at(
     grid: Float[AnyArray, "nodes_y nodes_x"],
     rows: Float[AnyArray, "height nodes_y"],

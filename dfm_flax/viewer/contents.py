@@ -135,7 +135,10 @@ def _of_run(run: Run) -> Contents:
 def _of_generator(name: str, sampler: Sampler) -> Contents:
     decoder = sampler.model.decoder
     if not isinstance(decoder, Decoder):
-        raise UsageError(f"{name}: its generator draws pixels, not machines, at one size only")
+        raise UsageError(
+            f"{name}: its generator has a {type(decoder).__name__}; a page draws those of which each "
+            "image has a machine of its own, by a Decoder"
+        )
     prior = sampler.prior(_PRIOR).arrays()
     mean, factor = prior["means"][0], prior["factors"][0]
     variances, directions = np.linalg.eigh(factor @ factor.T)

@@ -17,7 +17,8 @@ SHAPE = ImageShape(4, 5, 1)
 
 def config(variant, *changes):
     made = load_config(f"digits:{variant}")
-    override(made, ["model.latent_size=3", "model.hidden=8", "model.encoder_hidden=8", *changes])
+    latents = f"model.latent_size={16 if variant == 'grids' else 3}"
+    override(made, [latents, "model.hidden=8", "model.encoder_hidden=8", *changes])
     return made
 
 
@@ -26,7 +27,8 @@ def last_layer(params, part):
 
 
 def initial(variant, *changes):
-    return compiled(make_generator(config(variant, *changes), SHAPE), 3, SHAPE)
+    made = config(variant, *changes)
+    return compiled(make_generator(made, SHAPE), made.model.latent_size, SHAPE)
 
 
 def compiled(model, latent_size, shape):
@@ -53,10 +55,14 @@ def test_each_generator_has_the_weights_that_it_needs():
         assert last_layer(params, "encoder") == (8, 6)
         assert ("log_variance" in params) == (likelihood == "gaussian")
     assert set(initial("table")) == {"decoder"}
+    params = initial("grids", "model.cells=2", "model.latent_size=12")
+    assert params["encoder"]["outputs"]["kernel"].shape == (32, 3)
+    assert params["decoder"]["outputs"]["kernel"].shape == (32, 16)
+    assert params["decoder"]["machine"]["layer_0"]["coefficients"].shape == (2 * 18 + 1, 32)
 
 
 def test_what_a_file_of_a_generator_gives():
-    assert GENERATORS.names() == ["autoencoder", "dfm", "vae"]
+    assert GENERATORS.names() == ["autoencoder", "dfm", "grids", "vae"]
     for name in GENERATORS.names():
         kind = GENERATORS.get(name)
         assert issubclass(kind, Generator)
@@ -96,7 +102,7 @@ def test_all_networks_of_the_thesiss_configs_have_its_variance(name, variance, s
 @pytest.mark.parametrize(
     ("variant", "change", "message"),
     [
-        ("dfm", "model.name=gan", "model.name 'gan' is not one of autoencoder, dfm, vae"),
+        ("dfm", "model.name=gan", "model.name 'gan' is not one of autoencoder, dfm, grids, vae"),
         ("dfm", "model.latents=tabel", "not one of table, encoder"),
         ("dfm", "model.activation=elu", "not one of relu"),
         ("dfm", "model.init=sound", "not one of gaussian, centered"),
@@ -109,6 +115,14 @@ def test_all_networks_of_the_thesiss_configs_have_its_variance(name, variance, s
         ("dfm", "loss.jitter=-1", "jitter"),
         ("dfm", "loss.latent_noise=-1", "negative"),
         ("autoencoder", "loss.latent_penalty=-1", "negative"),
+        ("grids", "model.cells=5", "images of 5x4 pixels have no so small cells"),
+        ("grids", "model.latent_size=24", "a multiple of 16"),
+        ("grids", "model.series=0", "model.series=0: at least 1"),
+        ("grids", "model.blocks=-1", "model.blocks=-1: 0 or more"),
+        ("grids", "model.latents=table", "a grid of latents has an encoder"),
+        ("grids", "model.machine.depth=1", "a machine has at least 2 layers"),
+        ("grids", "loss.num_pixels=21", "an image has 20"),
+        ("grids", "loss.latent_noise=-1", "negative"),
         ("vae", "loss.likelihood=laplace", "not one of bernoulli, gaussian"),
         ("vae", "model.latents=table", "a VAE has an encoder"),
     ],

@@ -8,7 +8,7 @@ from dfm_flax.tasks import task_of
 @pytest.mark.parametrize(
     ("variant", "change", "message"),
     [
-        ("dfm", "model.name=gan", "'gan' is not one of autoencoder, dfm, vae"),
+        ("dfm", "model.name=gan", "'gan' is not one of autoencoder, dfm, grids, vae"),
         ("dfm", "model.latents=tabel", "not one of"),
         ("dfm", "model.activation=elu", "not one of relu"),
         ("dfm", "model.init=sound", "not one of gaussian, centered"),

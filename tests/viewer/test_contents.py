@@ -120,7 +120,7 @@ def test_what_draws_pixels_or_has_another_basis_is_refused(monkeypatch):
     config, shape = load_config("digits:autoencoder"), ImageShape(8, 8, 1)
     pixels = PretrainedGenerator(config, make_generator(config, shape), {}, shape, {})
     monkeypatch.setattr(contents, "load_pretrained", lambda name: pixels)
-    with pytest.raises(UsageError, match="draws pixels, not machines"):
+    with pytest.raises(UsageError, match="has a PixelDecoder; a page draws"):
         contents_of("autoencoder")
 
 

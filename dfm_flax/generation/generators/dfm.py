@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import vector_size
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, make_encoder
-from dfm_flax.generation.losses import check_penalty, penalized_loss
+from dfm_flax.generation.losses import check_penalty, check_pixels, penalized_loss
 from dfm_flax.models.decoders import Decoder
 from dfm_flax.models.machine import make_machine
 from dfm_flax.training.losses import Metrics, Scalar
@@ -64,13 +64,7 @@ class DeepFourierMachine(Generator):
         if model.variance < 0:
             raise UsageError(f"config: model.variance={model.variance}: 0 or more")
         check_penalty(loss)
-        if not 0 <= loss.num_pixels <= shape.height * shape.width:
-            raise UsageError(
-                f"config: loss.num_pixels={loss.num_pixels}: an image has "
-                f"{shape.height * shape.width}; 0 takes them all"
-            )
-        if loss.jitter < 0:
-            raise UsageError(f"config: loss.jitter={loss.jitter}: in pixels, 0 or more")
+        check_pixels(loss, shape)
         machine = make_machine(model.machine, shape.channels)
         gaussian = model.init == "gaussian"
         return cls(
