@@ -49,7 +49,7 @@ def cosine_weights(
     frequencies = np.arange(nodes)
     coefficients = np.cos(np.pi / nodes * np.outer(frequencies, frequencies + 0.5))
     coefficients *= (2 - (frequencies == 0))[:, None] / nodes
-    cosines = jnp.cos(np.pi / nodes * jnp.outer(at, frequencies))
+    cosines = jnp.cos(np.pi / nodes * frequencies * jnp.asarray(at)[:, None])
     return jnp.matmul(cosines, coefficients, precision=jax.lax.Precision.HIGHEST)
 
 

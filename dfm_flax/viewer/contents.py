@@ -136,8 +136,8 @@ def _of_generator(name: str, sampler: Sampler) -> Contents:
     decoder = sampler.model.decoder
     if not isinstance(decoder, Decoder):
         raise UsageError(
-            f"{name}: its generator has a {type(decoder).__name__}; a page draws those of which each "
-            "image has a machine of its own, by a Decoder"
+            f"{name}: its generator has a {type(decoder).__name__}; a page draws those with a "
+            "Decoder, of which each image has a machine of its own"
         )
     prior = sampler.prior(_PRIOR).arrays()
     mean, factor = prior["means"][0], prior["factors"][0]

@@ -10,7 +10,10 @@ from dfm_flax.tasks import task_of
 
 # A config's values, but for the first: only those that its base schema does not have.
 VALUES = json.loads(Path(__file__).with_name("values.json").read_text())
-BASES = ("base_compression", *(f"base_generation:{n}" for n in ("dfm", "grids", "vae", "autoencoder")))
+BASES = (
+    "base_compression",
+    *(f"base_generation:{n}" for n in ("dfm", "grids", "vae", "autoencoder")),
+)
 
 
 def values_of(name):

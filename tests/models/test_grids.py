@@ -1,8 +1,9 @@
+import jax
 import numpy as np
 import pytest
 import scipy.fft
 
-from dfm_flax.models.grids import cosine_matrix, grid_at
+from dfm_flax.models.grids import cosine_matrix, cosine_weights, grid_at
 
 
 def textbook(nodes, at):
@@ -37,6 +38,13 @@ def test_three_positions_a_cell_are_an_inverse_transform_of_three_times_the_leng
     expected = 3 * scipy.fft.idct(spectrum, type=2)
     at = (np.arange(3 * nodes) + 0.5) / 3
     np.testing.assert_allclose(cosine_matrix(nodes, at) @ values, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 8])
+def test_weights_at_positions_of_jax_are_those_of_the_matrix(nodes):
+    at = np.random.default_rng(4).uniform(-1, nodes + 1, 50)
+    found = jax.jit(lambda at: cosine_weights(nodes, at))(at.astype(np.float32))
+    np.testing.assert_allclose(found, cosine_matrix(nodes, at), atol=1e-5)
 
 
 def test_beyond_its_ends_it_is_its_mirror_image():

@@ -35,7 +35,9 @@ def params():
 
 def layer_norm(x, params):
     x = x - x.mean(axis=-1, keepdims=True)
-    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * params["scale"] + params["bias"]
+    return (
+        x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * params["scale"] + params["bias"]
+    )
 
 
 def gelu(x):
