@@ -15,6 +15,7 @@ import dfm_flax
 from dfm_flax import cli
 from dfm_flax.config import flatten, load_config, override
 from dfm_flax.errors import UsageError
+from dfm_flax.generation.generator import GENERATORS
 
 ROOT = Path(__file__).parents[1]
 # docs/how-to/extend.md is run as it is printed, by test_extending.py.
@@ -100,7 +101,7 @@ def test_paths_and_names_in_a_page_are_there(page):
 def settings():
     """All that a config of any task and generator can have, and its sections."""
     schemas = [load_config("base_compression")]
-    schemas += [load_config(f"base_generation:{name}") for name in ("dfm", "vae", "autoencoder")]
+    schemas += [load_config(f"base_generation:{name}") for name in GENERATORS.names()]
     keys = {key for schema in schemas for key in flatten(schema)}
     return keys | {key.rpartition(".")[0] for key in keys if "." in key}
 

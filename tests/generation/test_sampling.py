@@ -190,6 +190,14 @@ def test_what_does_not_exist_is_refused(generator):
         generator.reconstruct(np.zeros((1, 28, 28, 1)))
 
 
+def test_a_grid_of_latents_draws_at_any_size(runs):
+    generator = sampling.load_generator(runs("grids", "model.cells=2"))
+    images = generator.sample(3, "gmm", seed=1, size=(24, 24))
+    small = generator.sample(3, "gmm", seed=1)
+    np.testing.assert_allclose(images[:, 1::3, 1::3], small, atol=1e-4)
+    assert generator.interpolate(0, 5, num=3, size=(11, 16)).shape == (3, 11, 16, 1)
+
+
 def test_pixels_cannot_be_enlarged(runs):
     with pytest.raises(UsageError, match="8x8 and no other size"):
         sampling.load_generator(runs("autoencoder")).sample(1, "normal", size=(16, 16))

@@ -32,9 +32,11 @@ def final(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["dfm", "table", "vae", "autoencoder"])
+@pytest.mark.parametrize(
+    "variant", [("dfm",), ("grids", "model.cells=2"), ("table",), ("vae",), ("autoencoder",)]
+)
 def test_each_model_learns(runs, variant):
-    folder = runs(variant)
+    folder = runs(*variant)
     _, history = final(folder)
     assert history[-1][1][0] < history[0][1][0]
     (result,) = json.loads((folder / "results.json").read_text())
