@@ -13,22 +13,23 @@ import pytest
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-# Whatever runs on all devices, and checks itself with as many as it finds.
+# Where the tests are that run on all devices, as many as they find: those marked `devices`.
 TESTS = (
     "training/test_step.py",
     "training/test_feed.py",
-    "training/test_loop.py",
     "training/test_placement.py",
     "training/test_table.py",
     "generation/test_feed.py",
-    "codec/test_train.py",
 )
 
 
 @pytest.mark.parametrize("devices", [2, 3, 4])
 def test_the_tests_of_steps_pass(devices):
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(str(HERE / t) for t in TESTS)],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "devices"),
+            *(str(HERE / name) for name in TESTS),
+        ],
         env=os.environ
         | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",

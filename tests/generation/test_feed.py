@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import optax
 
 from dfm_flax.data.image_source import ImageSet, MemorySource
@@ -64,6 +65,7 @@ def run_stream(state, num_steps, workers=0, log_every=20):
     return first_replica(state), pieces
 
 
+@pytest.mark.devices
 def test_a_stream_trains_to_the_same_bits(monkeypatch):
     """In pieces of many steps and of few, from the start and from the middle of an epoch."""
     expected, _ = run(initial(averaged=False), [18])
@@ -94,6 +96,7 @@ def run(state, counts, **options):
     return first_replica(state), seen
 
 
+@pytest.mark.devices
 def test_steps_are_those_of_a_plain_loop():
     """Against the whole batch in an ordinary Python loop, without any mapping."""
     state = initial()
@@ -130,6 +133,7 @@ def test_steps_are_those_of_a_plain_loop():
     np.testing.assert_array_equal(trained.table.updates, table.updates)
 
 
+@pytest.mark.devices
 def test_a_dense_table_is_a_parameter_of_optax():
     """As with all latents as a parameter of `optax.adam`, at a falling learning rate."""
     state, learning_rate = initial(), optax.linear_schedule(0.05, 1e-7, 40)
@@ -163,6 +167,7 @@ def test_a_dense_table_is_a_parameter_of_optax():
     np.testing.assert_allclose(trained.params["w"], params["w"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.devices
 def test_noise_is_new_at_each_step_and_standard_normal():
     feed = ImageFeed(jnp.asarray(IMAGES), ORDER, 5_000, 3)
     noise = [feed.draw(jax.random.PRNGKey(i), np.int32(0)).noise for i in range(2)]
@@ -188,11 +193,13 @@ def test_no_step_has_the_random_numbers_of_another():
         assert len(set(numbers)) == 8
 
 
+@pytest.mark.devices
 def test_an_epoch_updates_each_row_once():
     state, _ = run(initial(), [15])  # 180 images: 3 epochs of 60
     np.testing.assert_array_equal(state.table.updates, 3)
 
 
+@pytest.mark.devices
 def test_many_steps_a_dispatch_are_the_same_steps_as_one_a_dispatch():
     together, _ = run(initial(), [12])
     one_by_one, _ = run(initial(), [1] * 12)

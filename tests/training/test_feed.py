@@ -20,12 +20,14 @@ def one_feed(image, sampling="uniform"):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], stacked)
 
 
+@pytest.mark.devices
 def test_there_are_the_devices_that_were_asked_for():
     """By test_devices.py; a host may have any number."""
     devices = jax.local_device_count()
     assert devices == int(os.environ.get("EXPECTED_DEVICES", devices))
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("sampling", ["uniform", "stratified"])
 def test_each_device_has_its_own_part_of_the_batch(sampling):
     devices = jax.local_device_count()

@@ -22,6 +22,8 @@ from dfm_flax.training.state import TrainState
 from dfm_flax.training.step import make_step, make_train_steps, replicate
 from dfm_flax.training.table import LatentTable, TableOptimizer
 
+pytestmark = pytest.mark.devices
+
 NUM, LATENT, BATCH = 100, 30, 12  # rows that 2 to 4 devices do not share evenly
 OPTIMIZER = optax.sgd(0.1)
 RATE = optax.linear_schedule(0.05, 0.01, 60)

@@ -84,6 +84,7 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.devices
 def test_many_steps_a_dispatch_are_the_same_steps_as_one_a_dispatch():
     together, losses, _, _ = run(initial(), data(), [12])
     one_by_one, single_losses, _, _ = run(initial(), data(), [1] * 12)
@@ -92,6 +93,7 @@ def test_many_steps_a_dispatch_are_the_same_steps_as_one_a_dispatch():
     np.testing.assert_allclose(losses[0], np.mean(single_losses, axis=0), rtol=1e-6)
 
 
+@pytest.mark.devices
 def test_steps_are_those_of_a_plain_loop():
     """Against optax in an ordinary Python loop on the whole batch, without any mapping."""
     rows, state = data()[0], initial()
@@ -111,6 +113,7 @@ def test_steps_are_those_of_a_plain_loop():
     np.testing.assert_allclose(trained.params["w"][0], params["w"], rtol=1e-5)
 
 
+@pytest.mark.devices
 def test_machines_trained_together_are_those_trained_alone():
     rows = data(3)
     together, *_ = run(initial((4, 5, 6)), rows, [10])
@@ -119,6 +122,7 @@ def test_machines_trained_together_are_those_trained_alone():
         np.testing.assert_allclose(together.params["w"][i], alone.params["w"][0], rtol=1e-5)
 
 
+@pytest.mark.devices
 def test_the_first_step_with_a_bad_loss_is_named_for_its_machine():
     rows = data(2)
     rows[1, 7] = np.nan  # drawn sooner or later
@@ -133,6 +137,7 @@ def test_the_first_step_with_a_bad_loss_is_named_for_its_machine():
     assert not finite
 
 
+@pytest.mark.devices
 def test_each_device_works_on_its_part_of_the_batch():
     """Each device's part of the batch has 1/D of it, and together they are the batch."""
     devices = jax.local_device_count()
@@ -214,6 +219,7 @@ def test_batches_that_do_not_divide_are_refused(batch, devices, message):
     check_divides(64, 4)
 
 
+@pytest.mark.devices
 def test_a_replica_is_a_copy():
     tree = {"a": np.arange(3.0)}
     replicas = replicate(tree)

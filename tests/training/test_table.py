@@ -50,6 +50,7 @@ def trained():
     return start, table
 
 
+@pytest.mark.devices
 def test_rows_are_updated_by_the_adam_of_their_own_steps():
     start, table = trained()
     history = collections.defaultdict(list)
@@ -66,6 +67,7 @@ def test_rows_are_updated_by_the_adam_of_their_own_steps():
         assert table.updates[row] == len(history[row])
 
 
+@pytest.mark.devices
 def test_unseen_rows_keep_latents_and_moments():
     start, table = trained()
     for row in (2, 4):
@@ -183,6 +185,7 @@ def test_latents_start_with_the_variance_asked_for():
     assert not table.nu.any()
 
 
+@pytest.mark.devices
 def test_all_devices_get_the_gradients_of_the_mean_over_the_whole_batch():
     """Runs with the devices it finds; tests/test_devices.py repeats it on more."""
     devices = jax.local_device_count()
