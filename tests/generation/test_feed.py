@@ -8,8 +8,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import optax
+import pytest
 
 from dfm_flax.data.image_source import ImageSet, MemorySource
 from dfm_flax.data.shuffling import shuffled_batch
