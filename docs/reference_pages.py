@@ -26,6 +26,7 @@ from dfm_flax.generation.generator import GENERATORS
 BUILDING_BLOCKS = (
     "fourier.Basis",
     "generation.generator.Generator",
+    "generation.losses.PenalizedGenerator",
     "generation.losses.penalized_loss",
     "generation.prior.Prior",
     "generation.sampler.Sampler",

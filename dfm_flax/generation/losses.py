@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
@@ -12,6 +13,8 @@ from dfm_flax.errors import UsageError
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape
 from dfm_flax.training.losses import Metrics, Scalar, squared_error
 from dfm_flax.typing import AnyArray
+
+_ATTRIBUTES = ("latent_penalty", "latent_noise", "num_pixels", "jitter")
 
 
 def penalized_loss(
@@ -66,21 +69,49 @@ def penalized_loss(
     return squares + weighted, {"mse": per_channel, "penalty": weighted}
 
 
-def check_penalty(loss: ConfigDict) -> None:
-    """Raises UsageError for weights in a section `loss` that make no sense."""
-    if min(loss.latent_penalty, loss.latent_noise) < 0:
+class PenalizedGenerator(Generator):
+    """A generator that is trained for equation 4.8.
+
+    Attributes: see `penalized_loss`, and `Generator`.
+    """
+
+    latent_penalty: float = 0.0
+    latent_noise: float = 0.0
+    num_pixels: int = 0
+    jitter: float = 0.0
+
+    @nn.nowrap
+    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
+        """Equation 4.8."""
+        return penalized_loss(
+            self,
+            params,
+            batch,
+            rng,
+            penalty=self.latent_penalty,
+            noise=self.latent_noise,
+            num_pixels=self.num_pixels,
+            jitter=self.jitter,
+        )
+
+
+def penalized(loss: ConfigDict, shape: ImageShape) -> dict[str, Any]:
+    """The attributes of a `PenalizedGenerator` that a section `loss` has.
+
+    Raises:
+      UsageError: they make no sense, or images of that shape have fewer pixels.
+    """
+    found = {name: loss[name] for name in _ATTRIBUTES if name in loss}
+    if min(found["latent_penalty"], found["latent_noise"]) < 0:
         raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
-
-
-def check_pixels(loss: ConfigDict, shape: ImageShape) -> None:
-    """Raises UsageError for pixels of a step, in a section `loss`, that images do not have."""
-    if not 0 <= loss.num_pixels <= shape.height * shape.width:
+    if not 0 <= found.get("num_pixels", 0) <= shape.height * shape.width:
         raise UsageError(
             f"config: loss.num_pixels={loss.num_pixels}: an image has "
             f"{shape.height * shape.width}; 0 takes them all"
         )
-    if loss.jitter < 0:
+    if found.get("jitter", 0) < 0:
         raise UsageError(f"config: loss.jitter={loss.jitter}: in pixels, 0 or more")
+    return found
 
 
 def flatten(

@@ -1,30 +1,21 @@
 """The thesis's generator: a decoder that maps a latent to all coefficients of a machine."""
 
-from typing import Any
-
 import flax.linen as nn
-from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import vector_size
-from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape, make_encoder
-from dfm_flax.generation.losses import check_penalty, check_pixels, penalized_loss
+from dfm_flax.generation.generator import ImageShape, make_encoder
+from dfm_flax.generation.losses import PenalizedGenerator, penalized
 from dfm_flax.models.decoders import Decoder
 from dfm_flax.models.machine import make_machine
-from dfm_flax.training.losses import Metrics, Scalar
 
 
-class DeepFourierMachine(Generator):
+class DeepFourierMachine(PenalizedGenerator):
     """Latents to machines, which draw images of any size (thesis, algorithms 2 and 3).
 
-    Attributes: see `penalized_loss`, and `Generator`.
+    Attributes: see `losses.penalized_loss`, and `Generator`.
     """
-
-    latent_penalty: float = 0.0
-    latent_noise: float = 0.0
-    num_pixels: int = 0
-    jitter: float = 0.0
 
     @classmethod
     def settings(cls) -> ConfigDict:
@@ -63,17 +54,12 @@ class DeepFourierMachine(Generator):
             raise UsageError(f"config: model.init={model.init!r} is not one of gaussian, centered")
         if model.variance < 0:
             raise UsageError(f"config: model.variance={model.variance}: 0 or more")
-        check_penalty(loss)
-        check_pixels(loss, shape)
         machine = make_machine(model.machine, shape.channels)
         gaussian = model.init == "gaussian"
         return cls(
             Decoder(machine, model.hidden, model.activation, model.variance, model.init),
             make_encoder(model, model.latent_size, model.variance if gaussian else 0.0),
-            latent_penalty=loss.latent_penalty,
-            latent_noise=loss.latent_noise,
-            num_pixels=loss.num_pixels,
-            jitter=loss.jitter,
+            **penalized(loss, shape),
         )
 
     @nn.nowrap
@@ -81,17 +67,3 @@ class DeepFourierMachine(Generator):
         """Of each parameter of the networks, and of each coefficient at each pixel."""
         num_pixels = self.num_pixels or shape.height * shape.width
         return num_parameters + vector_size(self.decoder.machine) * num_pixels
-
-    @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
-        """Equation 4.8."""
-        return penalized_loss(
-            self,
-            params,
-            batch,
-            rng,
-            penalty=self.latent_penalty,
-            noise=self.latent_noise,
-            num_pixels=self.num_pixels,
-            jitter=self.jitter,
-        )

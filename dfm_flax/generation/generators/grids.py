@@ -1,30 +1,21 @@
 """A generator whose latents lie on a grid: one machine draws all images, from what is where."""
 
-from typing import Any
-
 import flax.linen as nn
-from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from dfm_flax.errors import UsageError
 from dfm_flax.fourier import vector_size
-from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape
-from dfm_flax.generation.losses import check_penalty, check_pixels, penalized_loss
+from dfm_flax.generation.generator import ImageShape
+from dfm_flax.generation.losses import PenalizedGenerator, penalized
 from dfm_flax.models.latent_grids import GridDecoder, GridEncoder
 from dfm_flax.models.machine import make_machine
-from dfm_flax.training.losses import Metrics, Scalar
 
 
-class LatentGrids(Generator):
+class LatentGrids(PenalizedGenerator):
     """Grids of latents to images of any size, see `models.latent_grids`.
 
-    Attributes: see `penalized_loss`, and `Generator`.
+    Attributes: see `losses.penalized_loss`, and `Generator`.
     """
-
-    latent_penalty: float = 0.0
-    latent_noise: float = 0.0
-    num_pixels: int = 0
-    jitter: float = 0.0
 
     @classmethod
     def settings(cls) -> ConfigDict:
@@ -59,8 +50,6 @@ class LatentGrids(Generator):
     def from_config(cls, config: ConfigDict, shape: ImageShape) -> "LatentGrids":
         """See `Generator.from_config`."""
         model, loss = config.model, config.loss
-        check_penalty(loss)
-        check_pixels(loss, shape)
         for key in ("cells", "features", "series"):
             if model[key] < 1:
                 raise UsageError(f"config: model.{key}={model[key]}: at least 1")
@@ -84,10 +73,7 @@ class LatentGrids(Generator):
         return cls(
             GridDecoder(model.cells, machine, model.features, model.decoder_blocks),
             GridEncoder(model.cells, size, model.features, model.blocks),
-            latent_penalty=loss.latent_penalty,
-            latent_noise=loss.latent_noise,
-            num_pixels=loss.num_pixels,
-            jitter=loss.jitter,
+            **penalized(loss, shape),
         )
 
     @nn.nowrap
@@ -97,17 +83,3 @@ class LatentGrids(Generator):
         num_pixels = self.num_pixels or shape.height * shape.width
         at_cells = (num_parameters - coefficients) * self.decoder.cells**2
         return at_cells + coefficients * num_pixels
-
-    @nn.nowrap
-    def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
-        """Equation 4.8."""
-        return penalized_loss(
-            self,
-            params,
-            batch,
-            rng,
-            penalty=self.latent_penalty,
-            noise=self.latent_noise,
-            num_pixels=self.num_pixels,
-            jitter=self.jitter,
-        )
