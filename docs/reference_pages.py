@@ -20,7 +20,7 @@ from mkdocs.structure.files import File, Files
 import dfm_flax
 from dfm_flax import cli
 from dfm_flax.config import flatten, load_config, shipped_configs
-from dfm_flax.generation.generator import GENERATORS
+from dfm_flax.generation.generator import GENERATORS, Generator
 
 # What an idea of one's own is built from, besides the names of the package itself.
 BUILDING_BLOCKS = (
@@ -98,8 +98,15 @@ def configs_page() -> str:
     for name in GENERATORS.names():
         generator = GENERATORS.get(name)
         lines += ["", f"### Of the generator `{name}`", ""]
-        source = Path(inspect.getfile(generator)).read_text()
-        lines += settings_table(source, "settings", flatten(generator.settings()))
+        known = flatten(generator.settings())
+        tables = [
+            settings_table(Path(inspect.getfile(kind)).read_text(), "settings", known)
+            for kind in generator.__mro__
+            if "settings" in vars(kind) and kind is not Generator
+        ]
+        # A setting that a generator gives anew is the base's no more.
+        rows = {row.split("|")[1]: row for table in reversed(tables) for row in table[2:]}
+        lines += [*tables[0][:2], *rows.values()]
     lines += ["", "## Configs that ship", "", "`dfm configs` lists them."]
     for name, file in shipped.items():
         docstring = ast.get_docstring(ast.parse(file.read_text())) or ""

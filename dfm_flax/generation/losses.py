@@ -80,6 +80,17 @@ class PenalizedGenerator(Generator):
     num_pixels: int = 0
     jitter: float = 0.0
 
+    @classmethod
+    def settings(cls) -> ConfigDict:
+        """Those of the loss, see `Generator.settings`."""
+        config = ConfigDict()
+        config.loss = ConfigDict()
+        config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
+        config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
+        config.loss.num_pixels = 0  # random pixels of each image that a step looks at; 0 for all
+        config.loss.jitter = 0.0  # pixels that their positions are moved by, at most
+        return config
+
     @nn.nowrap
     def loss(self, params: Any, batch: ImageBatch, rng: PRNGKeyArray) -> tuple[Scalar, Metrics]:
         """Equation 4.8."""

@@ -20,7 +20,7 @@ class DeepFourierMachine(PenalizedGenerator):
     @classmethod
     def settings(cls) -> ConfigDict:
         """See `Generator.settings`."""
-        config = ConfigDict()
+        config = super().settings()
         config.model = ConfigDict()
         # "gaussian": all kernels are drawn from a Gaussian of model.variance, biases are 0.
         # "centered": machines start around one as FourierMachine draws it by the machine's
@@ -38,12 +38,6 @@ class DeepFourierMachine(PenalizedGenerator):
         config.model.machine.normalize = True  # variances are those of a layer's outputs instead
         config.model.machine.residual = False  # adds the argument where a layer's sizes agree
         config.model.machine.extent = 0.7  # part of a period that the unit square spans
-
-        config.loss = ConfigDict()
-        config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
-        config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
-        config.loss.num_pixels = 0  # random pixels of each image that a step looks at; 0 for all
-        config.loss.jitter = 0.0  # pixels that their positions are moved by, at most
         return config
 
     @classmethod

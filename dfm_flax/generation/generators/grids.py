@@ -20,7 +20,7 @@ class LatentGrids(PenalizedGenerator):
     @classmethod
     def settings(cls) -> ConfigDict:
         """See `Generator.settings`."""
-        config = ConfigDict()
+        config = super().settings()
         config.model = ConfigDict()
         config.model.latent_size = 256  # numbers that stand for an image
         config.model.cells = 8  # of a side of the grid; each has an equal part of the latents
@@ -38,12 +38,6 @@ class LatentGrids(PenalizedGenerator):
         config.model.machine.variances = (0.1, 0.1, 0.1)  # of the coefficients
         config.model.machine.normalize = True  # variances are those of a layer's outputs instead
         config.model.machine.residual = True  # adds the argument where a layer's sizes agree
-
-        config.loss = ConfigDict()
-        config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
-        config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
-        config.loss.num_pixels = 0  # random pixels of each image that a step looks at; 0 for all
-        config.loss.jitter = 0.0  # pixels that their positions are moved by, at most
         return config
 
     @classmethod
