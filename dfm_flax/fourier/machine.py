@@ -103,7 +103,7 @@ class FourierMachine(nn.Module):
     def __post_init__(self) -> None:
         widths = self.widths
         if min(*widths, *per_layer(self.max_frequencies, self.depth)) < 1:
-            raise ValueError("width, channels and max_frequencies are at least 1")
+            raise ValueError("arguments, width, channels and max_frequencies are at least 1")
         _check_variances(per_layer(self.variances, self.depth))
         if not 0 < self.extent < math.inf:
             raise ValueError(f"extent={self.extent} is not above 0")
@@ -114,7 +114,7 @@ class FourierMachine(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Arguments of each layer, and the channels: [depth + 1]."""
-        return [self.arguments, *layer_widths(self.depth, self.width, self.channels)[1:]]
+        return layer_widths(self.depth, self.width, self.channels, self.arguments)
 
     @property
     def bases(self) -> list[Basis]:
@@ -168,7 +168,9 @@ def per_layer(setting: _T | Sequence[_T], depth: int) -> list[_T]:
     return [first] + [hidden] * (depth - 2) + [last]
 
 
-def layer_widths(depth: int, width: int | Sequence[int], channels: int) -> list[int]:
+def layer_widths(
+    depth: int, width: int | Sequence[int], channels: int, arguments: int = 2
+) -> list[int]:
     """Arguments of each layer of a machine, and its channels: [depth + 1].
 
     Raises:
@@ -177,7 +179,7 @@ def layer_widths(depth: int, width: int | Sequence[int], channels: int) -> list[
     between = list(width) if isinstance(width, Sequence) else [width] * (depth - 1)
     if len(between) != depth - 1:
         raise ValueError(f"width={width!r}: a machine of depth {depth} has one, or {depth - 1}")
-    return [2, *between, channels]
+    return [arguments, *between, channels]
 
 
 def layer_bases(

@@ -14,7 +14,44 @@ from dfm_flax.models.mlp import Mlp
 from dfm_flax.typing import AnyArray
 
 
-class Decoder(nn.Module):
+class FunctionDecoder(nn.Module):
+    """The base of decoders of latents to functions of the position, which draw at any size.
+
+    A subclass gives `at`.
+
+    Attributes:
+      machine: that draws.
+    """
+
+    machine: FourierMachine
+
+    def at(
+        self, latents: Float[AnyArray, "batch latent"], positions: Float[AnyArray, "points 2"]
+    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
+        """Colors in [-1, 1] at positions in the unit square."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        latents: Float[AnyArray, "batch latent"],
+        index: Integer[AnyArray, "points"],
+        height: int,
+        width: int,
+    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
+        """Colors of some pixels of a grid of any size.
+
+        Args:
+          latents: of the images.
+          index: row-major indices of the pixels, the same for all images.
+          height, width: of the grid.
+
+        Returns:
+          Colors in [-1, 1].
+        """
+        return self.at(latents, pixel_positions(index, height, width))
+
+
+class Decoder(FunctionDecoder):
     """Latents to all coefficients of a machine an image, which draws it at any size.
 
     Attributes:
@@ -29,7 +66,6 @@ class Decoder(nn.Module):
         them.
     """
 
-    machine: FourierMachine
     hidden: Sequence[int]
     activation: str = "relu"
     variance: float = 2e-2
@@ -54,25 +90,6 @@ class Decoder(nn.Module):
             )
         else:
             self.mlp = Mlp(self.hidden, size, self.activation, self.variance)
-
-    def __call__(
-        self,
-        latents: Float[AnyArray, "batch latent"],
-        index: Integer[AnyArray, "points"],
-        height: int,
-        width: int,
-    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
-        """Colors of some pixels of a grid of any size.
-
-        Args:
-          latents: of the images.
-          index: row-major indices of the pixels, the same for all images.
-          height, width: of the grid.
-
-        Returns:
-          Colors in [-1, 1].
-        """
-        return self.at(latents, pixel_positions(index, height, width))
 
     def at(
         self, latents: Float[AnyArray, "batch latent"], positions: Float[AnyArray, "points 2"]

@@ -10,10 +10,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
-from dfm_flax.data.positions import pixel_positions
-from dfm_flax.fourier import FourierMachine
+from dfm_flax.models.decoders import FunctionDecoder
 from dfm_flax.models.grids import cosine_weights
 from dfm_flax.typing import AnyArray
 
@@ -47,11 +46,8 @@ class GridEncoder(nn.Module):
     ) -> Float[jax.Array, "batch latent"]:
         """The numbers of all cells, row by row."""
         height, width = (-(-side // self.cells) for side in images.shape[1:3])
-        missing = [(0, 0)] + [
-            (0, cell * self.cells - side)
-            for cell, side in zip((height, width), images.shape[1:3], strict=True)
-        ]
-        padded = jnp.pad(images, [*missing, (0, 0)], mode="edge")
+        below, beside = (-side % self.cells for side in images.shape[1:3])
+        padded = jnp.pad(images, [(0, 0), (0, below), (0, beside), (0, 0)], mode="edge")
         # The pixels of each cell, side by side.
         tiles = padded.reshape(len(images), self.cells, height, self.cells, width, -1)
         pixels = tiles.swapaxes(2, 3).reshape(len(images), self.cells, self.cells, -1)
@@ -59,22 +55,21 @@ class GridEncoder(nn.Module):
         return _through(x, self.blocks, self.size).reshape(len(images), -1)
 
 
-class GridDecoder(nn.Module):
+class GridDecoder(FunctionDecoder):
     """Latents on a grid to colors at any position.
 
-    Residual blocks turn the latents into the values of `features` cosine series at the centers of
+    Residual blocks turn the latents into the values of some cosine series at the centers of
     the cells (`models.grids`). The machine's arguments are what these series are at the position,
     and the position within a cell, of which a period is a cell.
 
     Attributes:
+      machine: of two arguments more than there are series.
       cells: of a side of the grid.
-      machine: of `series` + 2 arguments.
       features: between the layers of the network.
       blocks: number of its residual blocks.
     """
 
     cells: int
-    machine: FourierMachine
     features: int
     blocks: int
 
@@ -93,16 +88,6 @@ class GridDecoder(nn.Module):
         within = jnp.broadcast_to(places, (len(grid), *places.shape))
         colors: Any = self.machine(jnp.concatenate([series, within], axis=-1))
         return colors
-
-    def __call__(
-        self,
-        latents: Float[AnyArray, "batch latent"],
-        index: Integer[AnyArray, "points"],
-        height: int,
-        width: int,
-    ) -> Float[jax.Array, "batch points {self.machine.channels}"]:
-        """Colors in [-1, 1] of the pixels `index`, row-major, of a picture of any size."""
-        return self.at(latents, pixel_positions(index, height, width))
 
 
 class _Block(nn.Module):

@@ -76,10 +76,7 @@ def test_colors_are_the_machine_of_the_series_and_the_position_within_a_cell(par
     machine = {"params": params["machine"]}
     # The machine's residual is of hidden layers alone: no argument is added that is not periodic.
     assert MACHINE.widths == [6, 6, 6, 3]
-    plain = FourierMachine(
-        3, 6, 3, "additive", variances=MACHINE.variances, normalize=True, arguments=6
-    )
-    expected = plain.apply(machine, arguments.astype(np.float32))
+    expected = MACHINE.apply(machine, arguments.astype(np.float32))
     np.testing.assert_allclose(drawn(params, LATENTS, 4, 6), expected, atol=2e-4)
 
 

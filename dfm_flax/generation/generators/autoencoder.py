@@ -16,10 +16,9 @@ class Autoencoder(PenalizedGenerator):
     @classmethod
     def settings(cls) -> ConfigDict:
         """See `Generator.settings`."""
-        config = ConfigDict()
-        config.loss = ConfigDict()
-        config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
-        config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
+        config = super().settings()
+        for name in ("num_pixels", "jitter"):  # of decoders that draw at any position
+            del config.loss[name]
         return config
 
     @classmethod

@@ -65,7 +65,7 @@ class LatentGrids(PenalizedGenerator):
             raise UsageError("config: model.latents=table: a grid of latents has an encoder")
         machine = make_machine(model.machine, shape.channels, model.series + 2)
         return cls(
-            GridDecoder(model.cells, machine, model.features, model.decoder_blocks),
+            GridDecoder(machine, model.cells, model.features, model.decoder_blocks),
             GridEncoder(model.cells, size, model.features, model.blocks),
             **penalized(loss, shape),
         )
