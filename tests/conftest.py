@@ -3,12 +3,13 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
 import pytest
 from jaxtyping import install_import_hook
+
+from tests import fork_server
 
 # The types that annotations promise are checked at every call in this process, with the shapes
 # and dtypes of arrays; an int is as good as a float.
@@ -23,12 +24,18 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # Tests compare with references in float32 and float64, also where products are less by default.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 
+# As `dfm` sets it, which many tests call in this process: it is the same before and after.
+os.environ["MPLBACKEND"] = "agg"
+
 # What one test has compiled no other compiles again: not in another process of pytest, and not in
 # a command that a test starts. All is forgotten at the end, unless the folder is given.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dfm_flax_compiled_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# Commands are forked from a process with these variables, however a test changes its own.
+fork_server.ENVIRONMENT.update(os.environ, JAX_PLATFORMS="cpu")
 
 # A machine and an image so small that a run of the real command takes a few seconds.
 TINY = (
@@ -59,12 +66,8 @@ def dfm():
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
             "JAX_PLATFORMS": "cpu",
         }
-        process = subprocess.run(
-            [sys.executable, "-m", "dfm_flax", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=300,
+        process = fork_server.run(
+            [sys.executable, "-m", "dfm_flax", *arguments], text=True, env=environment, timeout=300
         )
         if check is not None:
             assert process.returncode == check, process.stderr

@@ -21,6 +21,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from dfm_flax.cli import main
 from dfm_flax.data.images import read_image
 from dfm_flax.metrics.distortion import psnr
+from tests import fork_server
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +296,7 @@ def test_a_terminal_shows_a_progress_bar_with_speed_and_time_left(tiny, tmp_path
     terminal, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path / 'r'}"]
-    process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner)
+    process = fork_server.Popen(command, stdin=inner, stdout=inner, stderr=inner)
     os.close(inner)
     shown = b""
     with contextlib.suppress(OSError):  # the other end is closed

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests import fork_server
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "extend.md"
 FILES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE.read_text(), re.S)
@@ -36,12 +37,11 @@ def test_each_idea_is_one_file_outside_of_the_package(tmp_path):
         program, *arguments = shlex.split(line.replace("\\\n", " "))
         assert program == "dfm"
         script = Path(sys.executable).with_name("dfm")
-        command = [script] if script.exists() else [sys.executable, "-m", "dfm_flax"]
-        process = subprocess.run(
-            [*command, *arguments],
+        command = [script] if script.exists() else ["-m", "dfm_flax"]
+        process = fork_server.run(
+            [sys.executable, *command, *arguments],
             cwd=tmp_path,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
-            capture_output=True,
             text=True,
             timeout=300,
         )

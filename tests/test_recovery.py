@@ -11,14 +11,16 @@ import time
 
 import pytest
 
+from tests import fork_server
+
 pytestmark = pytest.mark.slow
 
 # Long enough to be hit by a kill at any phase: start, compilation, steps, saving.
-LONGER = ("--config.training.num_steps=3000", "--config.training.checkpoint_every=50")
+LONGER = ("--config.training.num_steps=2000", "--config.training.checkpoint_every=50")
 
 
 def start(arguments, workdir):
-    return subprocess.Popen(
+    return fork_server.Popen(
         [sys.executable, "-m", "dfm_flax", "train", *arguments, f"--workdir={workdir}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -63,13 +65,13 @@ def test_killed_at_random_moments_the_run_ends_bit_identical(tiny, tmp_path):
         process = start(arguments, workdir)
         # Past the checkpoints of the life before, then at a random moment: between dispatches,
         # in one, while saving.
-        wait_for_step(process, workdir, 500 * kill + rng.randrange(1, 250))
+        wait_for_step(process, workdir, 300 * kill + rng.randrange(1, 150))
         time.sleep(rng.random() * 0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         moments.append(newest_step(workdir))
     assert moments == sorted(moments)
-    assert 0 < moments[0] < moments[-1] < 3000
+    assert 0 < moments[0] < moments[-1] < 2000
     errors = finish(arguments, workdir)
     assert "resumed from the checkpoint of step" in errors
     assert final_digest(workdir) == expected

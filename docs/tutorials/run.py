@@ -27,17 +27,19 @@ def run(name: str, folder: Path) -> list[bytes]:
       nbclient.exceptions.CellExecutionError: a cell fails.
     """
     notebook: Any = jupytext.read(HERE / f"{name}.md")
-    # `dfm` of this environment, and this checkout's package.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # Pictures on the page, whatever the caller's figures are drawn with.
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    environment = os.environ | {
+        # `dfm` of this environment, and this checkout's package.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        # Pictures on the page, whatever the caller's figures are drawn with.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
     NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=600,
         startup_timeout=300,
         resources={"metadata": {"path": str(folder)}},
-    ).execute()
+    ).execute(env=environment)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output.get("data", {}).get("image/png") for output in outputs]
     return [base64.b64decode(picture) for picture in pictures if picture]

@@ -13,6 +13,7 @@ from dfm_flax.cli import main
 from dfm_flax.compression import train as compress
 from dfm_flax.config import load_config, override
 from dfm_flax.runs import Run
+from tests import fork_server
 
 SMALL = (
     "--config=sweeps/figure_5_1",
@@ -84,7 +85,7 @@ def test_parts_that_do_not_exist(capsys, tmp_path, shard):
 
 
 def sweep_process(*arguments):
-    return subprocess.Popen(
+    return fork_server.Popen(
         [sys.executable, "-m", "dfm_flax", "sweep", *SMALL, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

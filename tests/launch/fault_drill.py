@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Kills runs of two processes at random moments, goes on with them, and compares the bits.
 
-    python tests/launch/fault_drill.py --runs 50
-    python tests/launch/fault_drill.py --runs 20 --streamed
+    python -m tests.launch.fault_drill --runs 50
+    python -m tests.launch.fault_drill --runs 20 --streamed
 
 The runs fit a machine to an image, or with --streamed a generator to images that worker processes
 read from the disk, with a table of latents that is shared out: each process saves its rows.
@@ -14,26 +14,26 @@ random stream, and the curve of the losses) must be that of the run that was nev
 --streamed each image must have been in one batch of each epoch.
 Prints a row for each; exits with 1 unless all are equal and none hung.
 
-The processes run the same code as `dfm train`, forked from one that has imported it: importing
-takes longer than training here.
+The processes are those of `dfm train`, forked from one that has imported it: importing takes
+longer than training here.
 """
 
 import argparse
-import atexit
-import contextlib
 import json
 import logging
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests import fork_server
 
 NUM_PROCESSES = 2
 NUM_STEPS, LOG_EVERY, CHECKPOINT_EVERY = 80, 2, 10
@@ -60,12 +60,13 @@ STREAMED = (
 STREAMED_IMAGES, EPOCHS = 160, 10  # of 8 batches: most checkpoints are in the middle of one
 # Others must have stopped by then: the heartbeat's minute and some for a busy machine.
 HUNG_AFTER = 120
-SAVED = 75
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["dfm_flax.compression.train", "dfm_flax.generation.train", "dfm_flax.training.writers"]
-)
+# `dfm`, whose first argument are the seconds without a heartbeat after which a process is gone.
+DFM = """
+import sys
+from dfm_flax import cli, cluster
+cluster.HEARTBEAT_SECONDS = int(sys.argv.pop(1))
+sys.exit(cli.main())
+"""
 
 
 @dataclass(frozen=True)
@@ -92,48 +93,83 @@ class Kill:
         )
 
 
-def main() -> int:
+@dataclass(frozen=True)
+class Run:
+    """A run as it is started, again and again.
+
+    Attributes:
+      arguments: of `dfm train`, but the folder and the processes.
+      heartbeat: seconds without a sign of life after which a process is given up.
+    """
+
+    workdir: Path
+    arguments: tuple[str, ...]
+    heartbeat: int
+    environment: dict[str, str]
+
+    def start(self) -> list[fork_server.Popen]:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            coordinator = f"localhost:{free.getsockname()[1]}"
+        processes = []
+        for i in range(NUM_PROCESSES):
+            command = (
+                *(sys.executable, "-c", DFM, self.heartbeat),
+                *("train", *self.arguments, f"--workdir={self.workdir}"),
+                *(f"--coordinator={coordinator}", f"--num-processes={NUM_PROCESSES}"),
+                f"--process-id={i}",
+            )
+            with self.workdir.with_name(f"{self.workdir.name}.{i}.log").open("w") as log:
+                process = fork_server.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, env=self.environment
+                )
+            processes.append(process)
+        return processes
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--streamed", action="store_true", help="a generator with a stream")
-    options = parser.parse_args()
+    parser.add_argument("--heartbeat", type=int, default=60, help="seconds that a loss may take")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        rows = list(drill(Path(folder), options.runs, options.seed, options.streamed))
+        rows = list(drill(Path(folder), **vars(options)))
     equal = sum(row["equal"] == "yes" for row in rows)
     hung = sum(row["hung"] for row in rows)
     print(f"{equal} of {len(rows)} equal, {hung} hung")
     return 0 if equal == len(rows) and not hung else 1
 
 
-def drill(folder: Path, runs: int, seed: int = 0, streamed: bool = False):
+def drill(folder: Path, runs: int, seed: int, streamed: bool, heartbeat: int):
     """Yields a row of the table for each run, and prints it."""
     arguments = streamed_arguments(folder / "images") if streamed else ARGUMENTS
-    os.environ |= {
-        "JAX_PLATFORMS": "cpu",
+    cache = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    pace = whole_run(folder / "whole", arguments)
+    environment = cache | os.environ | {"JAX_PLATFORMS": "cpu"}
+    pace = whole_run(Run(folder / "whole", arguments, heartbeat, environment))
     expected = digest(folder / "whole")
     columns = "run", "signal", "to", "at step", "exit codes", "stopped after", "hung", "equal"
     print(" | ".join(columns), flush=True)
     rng = random.Random(seed)
+    run = Run(folder / "run", arguments, heartbeat, environment)
     for number in range(1, runs + 1):
-        while (killed := kill(folder / "run", arguments, Kill.draw(rng), pace)) is None:
-            shutil.rmtree(folder / "run")  # it was done before
+        while (killed := kill(run, Kill.draw(rng), pace)) is None:
+            shutil.rmtree(run.workdir)  # it was done before
         row = {"run": number, **killed}
-        lives = finish(folder / "run", arguments)
-        row["equal"] = "yes" if digest(folder / "run") == expected else "NO"
-        if streamed and not (seen(folder / "run") == EPOCHS).all():
+        lives = finish(run)
+        row["equal"] = "yes" if digest(run.workdir) == expected else "NO"
+        if streamed and not (seen(run.workdir) == EPOCHS).all():
             row["equal"] = "NO, by images"
         if lives > 1:
             row["equal"] += f" (after {lives} lives)"
         print(" | ".join(str(row[column]) for column in columns), flush=True)
-        shutil.rmtree(folder / "run")
+        shutil.rmtree(run.workdir)
         yield row
 
 
@@ -150,90 +186,59 @@ def streamed_arguments(folder: Path) -> tuple[str, ...]:
     return (*STREAMED, f"--config.data.name=folder:{folder}")
 
 
-def whole_run(workdir: Path, arguments: tuple[str, ...]) -> float:
+def whole_run(run: Run) -> float:
     """A run that is not killed; seconds from one checkpoint to the next."""
-    processes, seen = start(workdir, arguments), {}
-    while any(process.is_alive() for process in processes):
-        seen.setdefault(newest_step(workdir), time.monotonic())
+    processes, seen = run.start(), {}
+    while any(process.poll() is None for process in processes):
+        seen.setdefault(newest_step(run.workdir), time.monotonic())
         time.sleep(0.002)
-    assert all(process.exitcode == 0 for process in processes), logs(workdir)
+    assert all(process.returncode == 0 for process in processes), logs(run)
     first, *_, last = sorted(step for step in seen if step)
     return (seen[last] - seen[first]) * CHECKPOINT_EVERY / (last - first)
 
 
-def kill(workdir: Path, arguments: tuple[str, ...], what: Kill, pace: float) -> dict | None:
+def kill(run: Run, what: Kill, pace: float) -> dict | None:
     """A run that is killed, until all of its processes have ended; None if it was faster."""
-    processes = start(workdir, arguments)
+    processes, workdir = run.start(), run.workdir
     # With a config all have joined; before, the others wait for as long as a host may need to come.
     while not (workdir / "config.json").exists() or newest_step(workdir) < what.after:
         time.sleep(0.002)
     time.sleep(what.delay * pace)
     for target in what.targets:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(processes[target].pid, what.signal)
+        processes[target].send_signal(what.signal)
     clock = time.monotonic()
     hung = 0
     for process in processes:
-        process.join(max(0.1, clock + HUNG_AFTER - time.monotonic()))
-        if process.is_alive():
+        try:
+            process.wait(max(0.1, clock + HUNG_AFTER - time.monotonic()))
+        except subprocess.TimeoutExpired:
             hung = 1
             process.kill()
-            process.join()
-    if all(process.exitcode == 0 for process in processes):
+            process.wait()
+    if all(process.returncode == 0 for process in processes):
         return None
     return {
         "signal": what.signal.name,
         "to": "both" if len(what.targets) > 1 else f"process {what.targets[0]}",
         "at step": newest_step(workdir),
-        "exit codes": " ".join(str(process.exitcode) for process in processes),
+        "exit codes": " ".join(str(process.returncode) for process in processes),
         "stopped after": f"{time.monotonic() - clock:.1f} s",
         "hung": hung,
     }
 
 
-def finish(workdir: Path, arguments: tuple[str, ...]) -> int:
+def finish(run: Run) -> int:
     """Starts the run again until it has ended well; how often that was."""
     for lives in range(1, 8):
-        processes = start(workdir, arguments)
-        for process in processes:
-            process.join()
-        if all(process.exitcode == 0 for process in processes):
+        processes = run.start()
+        codes = [process.wait(600) for process in processes]
+        if not any(codes):
             return lives
-    raise SystemExit(f"the run does not end well:\n{logs(workdir)}")
+    raise SystemExit(f"the run does not end well:\n{logs(run)}")
 
 
-def logs(workdir: Path) -> str:
-    return "\n".join(file.read_text() for file in sorted(workdir.parent.glob("*.log")))
-
-
-def start(workdir: Path, arguments: tuple[str, ...]) -> list:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"localhost:{free.getsockname()[1]}"
-    processes = []
-    for i in range(NUM_PROCESSES):
-        command = (
-            *("dfm", "train", *arguments, f"--workdir={workdir}"),
-            *(f"--coordinator={coordinator}", f"--num-processes={NUM_PROCESSES}"),
-            f"--process-id={i}",
-        )
-        log = workdir.with_name(f"{workdir.name}.{i}.log")
-        processes.append(_context.Process(target=_run, args=(command, log)))
-        processes[-1].start()
-    return processes
-
-
-def _run(arguments: tuple[str, ...], log: Path) -> None:
-    """A process of a run, as the `dfm` command would be."""
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    from dfm_flax.cli import main
-
-    sys.argv = list(arguments)
-    code = main()
-    atexit._run_exitfuncs()
-    os._exit(code)
+def logs(run: Run) -> str:
+    return "\n".join(file.read_text() for file in sorted(run.workdir.parent.glob("*.log")))
 
 
 def newest_step(workdir: Path) -> int:
@@ -253,11 +258,11 @@ def seen(workdir: Path):
 
     from dfm_flax.training.checkpoints import restore_parts
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells that it just reads
     updates = np.zeros(STREAMED_IMAGES, np.int32)
     _, parts = restore_parts(workdir / "checkpoints", {"table": {"updates": updates}})
     return parts["table"]["updates"]
 
 
 if __name__ == "__main__":
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells that it just reads
     sys.exit(main())

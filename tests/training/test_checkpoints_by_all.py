@@ -17,6 +17,7 @@ from dfm_flax.errors import GO_ON, DfmError, UsageError
 from dfm_flax.training.checkpoints import Checkpoints, named_leaves, restore_parts
 from dfm_flax.training.placement import Replicated, ShardedTable
 from dfm_flax.training.rows import Rows
+from tests import fork_server
 from tests.test_cluster import environment, free_port
 from tests.training.test_checkpoints import as_before
 from tests.training.test_placement import LATENT, NUM, assert_close, initial, stepped, trained
@@ -28,6 +29,8 @@ def main(port, num, place, what, folder):
     """What one of the processes does; process 0 writes down what all have together."""
     folder, num, place = Path(folder), int(num), int(place)
     logging.basicConfig(format="%(message)s")
+    if what == "die":
+        cluster.HEARTBEAT_SECONDS = 10  # the other one waits for it
     here = cluster.joined(f"localhost:{port}", num, place) if num > 1 else contextlib.nullcontext()
     try:
         with here:
@@ -98,8 +101,8 @@ pytestmark = pytest.mark.slow
 def start(what, folder, processes, devices):
     port = free_port()
     return [
-        subprocess.Popen(
-            [*HERE, str(port), str(processes), str(i), what, str(folder)],
+        fork_server.Popen(
+            [*HERE, port, processes, i, what, folder],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
