@@ -160,6 +160,7 @@ def test_too_little_memory_is_one_line(capsys, tiny, tmp_path, monkeypatch):
 
 
 def test_a_reader_that_has_seen_enough():
+    # Fresh, as how Python buffers its output is decided when it starts.
     process = subprocess.Popen(
         [sys.executable, "-m", "dfm_flax", "--help"],
         stdout=subprocess.PIPE,
@@ -308,6 +309,7 @@ def test_a_terminal_shows_a_progress_bar_with_speed_and_time_left(tiny, tmp_path
 
 
 def test_help_needs_no_heavy_import():
+    # Fresh, as it is about imports.
     code = "import sys, dfm_flax.cli; print([m for m in ('jax', 'tensorflow') if m in sys.modules])"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

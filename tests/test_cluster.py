@@ -194,7 +194,7 @@ def test_processes_of_a_host_find_each_other(case):
     port = str(free_port())
     dead = f"http://localhost:{free_port()}"
     proxies = dict.fromkeys(("http_proxy", "https_proxy"), dead if case == "proxy" else "")
-    processes = [
+    processes = [  # fresh, in a namespace of their own; and with hashes of strings of their own
         subprocess.Popen(
             [*(WITHOUT_A_NAME if case == "name" else []), sys.executable, "-c", MEET, port, str(i)],
             stdout=subprocess.PIPE,
@@ -326,6 +326,7 @@ def test_a_full_disk_stops_all_with_a_message_and_keeps_the_last_checkpoint(dfm,
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="no Open MPI: apt-get install openmpi-bin")
 def test_open_mpi_tells_the_processes_of_each_other(tiny, tmp_path):
+    # Fresh: mpirun starts them, and each has hashes of strings of its own.
     command = [
         *("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"),
         *(sys.executable, "-m", "dfm_flax", "train", *tiny, f"--workdir={tmp_path}"),

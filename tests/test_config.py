@@ -298,7 +298,7 @@ def test_a_config_that_reads_one_that_fails(tmp_path):
 def test_shipped_configs_are_found_from_any_folder(tmp_path):
     package = Path(__file__).parents[1]
     code = "from dfm_flax.config import load_config as l; print(l('compress').data.crop)"
-    process = subprocess.run(
+    process = subprocess.run(  # fresh, as it is about what is found by an import
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,

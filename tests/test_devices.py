@@ -25,6 +25,7 @@ TESTS = (
 
 @pytest.mark.parametrize("devices", [2, 3, 4])
 def test_the_tests_of_steps_pass(devices):
+    # Fresh, as pytest has to be there before dfm_flax is imported: it checks the annotations.
     process = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "devices"),

@@ -113,7 +113,7 @@ def test_each_name_brings_only_its_own(names, brings):
     code = "import sys, dfm_flax as dfm\n"
     code += "".join(f"dfm.{name}\n" for name in names.split(", ") if name)
     code += f"print([m for m in {HEAVY} if m in sys.modules])"
-    process = subprocess.run(
+    process = subprocess.run(  # fresh, as it is about imports
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.splitlines() == [str(brings)]

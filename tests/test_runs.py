@@ -69,7 +69,7 @@ def test_checkpoints_without_their_config_are_not_gone_on_with(tmp_path):
 def hold_lock(folder):
     """A process that holds the lock of a run until its input ends."""
     code = f"from dfm_flax.runs import Run\nwith Run({str(folder)!r}).lock(): print(); input()"
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # fresh, as it imports little
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.stdout.readline()

@@ -79,7 +79,7 @@ print("survived")
 def test_a_signal_ends_a_process_wherever_it_is_and_leaves_nothing_half_written(
     tmp_path, number, said
 ):
-    process = subprocess.run(
+    process = subprocess.run(  # fresh, as it is about an interpreter that hardly has begun
         [sys.executable, "-c", SIGNAL_WHILE_WRITING, str(tmp_path / "file"), str(int(number))],
         capture_output=True,
         text=True,

@@ -35,6 +35,7 @@ def test_a_help_imports_nothing_heavy():
         "try: main(['sample', '--help'])\n"
         "except SystemExit: print([m for m in ('numpy', 'jax') if m in sys.modules])"
     )
+    # Fresh, as it is about imports.
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.stdout.splitlines()[-1] == "[]"
 

@@ -53,7 +53,7 @@ def test_a_wheel_of_the_sdist_has_configs_and_what_ships(tmp_path):
     assert (installed / "bin" / "dfm").is_file()
 
     def dfm(*arguments):
-        process = subprocess.run(
+        process = subprocess.run(  # fresh, as it is of another installation
             [sys.executable, "-m", "dfm_flax", *arguments],
             cwd=elsewhere,
             env=os.environ | {"PYTHONPATH": str(installed), "JAX_PLATFORMS": "cpu"},

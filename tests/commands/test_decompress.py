@@ -119,7 +119,7 @@ def test_decoding_starts_fast(tmp_path, quantized, pyramid_image, method):
     make = {"machine": quantized, "grids": pyramid_image}[method]
     write(tmp_path / "a.dfm", make(width=768, height=512))
     arguments = ["decompress", tmp_path / "a.dfm", "-o", tmp_path / "a.png"]
-    process = subprocess.run(
+    process = subprocess.run(  # fresh, as it is about imports and the time of a start
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
         capture_output=True,
         text=True,

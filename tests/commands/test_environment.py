@@ -17,7 +17,7 @@ LATIN = b"caf\xe9".decode(errors="surrogateescape")  # a name that is not UTF-8
 
 
 def run(code, **environment):
-    return subprocess.run(
+    return subprocess.run(  # fresh, as it is about the environment at the start
         [sys.executable, "-c", code],
         capture_output=True,
         env=os.environ | environment,

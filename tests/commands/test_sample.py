@@ -89,7 +89,7 @@ from dfm_flax.cli import main
 main(["sample", "--workdir={runs("vae")}", "--prior=normal", "--num=2", "--out={tmp_path}/s.png"])
 print([m for m in ("tensorflow", "tensorflow_datasets", "sklearn") if m in sys.modules])
 """
-    process = subprocess.run(
+    process = subprocess.run(  # fresh, as it is about imports
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.splitlines()[-1] == "[]"

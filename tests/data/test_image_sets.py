@@ -54,6 +54,7 @@ def test_digits_need_no_tensorflow():
         "import sys; from dfm_flax.data.image_sets import load_image_set; load_image_set('digits');"
         "print([name for name in ('tensorflow', 'tensorflow_datasets') if name in sys.modules])"
     )
+    # Fresh, as it is about imports.
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert process.stdout.strip() == "[]", process.stderr
 

@@ -1,7 +1,7 @@
 """Tests of imports: what TFDS reads afterwards, and that failures leave nothing behind."""
 
 import gzip
-import subprocess
+import os
 import sys
 
 import numpy as np
@@ -14,6 +14,7 @@ from dfm_flax.data.importing import import_image_set
 from dfm_flax.data.originals import Originals
 from dfm_flax.data.tfds import find_folder, list_sets, open_builder
 from dfm_flax.errors import DfmError, UsageError
+from tests import fork_server
 
 
 @pytest.fixture
@@ -226,7 +227,8 @@ importing.import_image_set("mnist", Path(sys.argv[1]), sys.argv[2])
 @pytest.mark.slow
 def test_a_killed_import_is_never_taken_for_a_set(idx_folder, data_dir, tmp_path):
     command = [sys.executable, "-c", KILLED, str(idx_folder), data_dir]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    process = fork_server.run(command, text=True, env=environment, timeout=120)
     assert process.returncode == -9, process.stderr
     assert list((tmp_path / "tfds").rglob("mnist-train*"))  # it had written half
     assert find_folder(open_builder("mnist", data_dir)) is None

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dfm_flax.data.shuffling import MAX_EXAMPLES, HostOrder, _start, shuffled_batch
+from tests import fork_server
 
 KEY = jax.random.PRNGKey(0)
 
@@ -191,8 +192,8 @@ def test_devices_and_hosts_see_every_example_once(hosts, devices):
         "JAX_PLATFORMS": "cpu",
     }
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", ON_A_HOST, str(port), str(host), str(hosts)],
+        fork_server.Popen(
+            [sys.executable, "-c", ON_A_HOST, port, host, hosts],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

@@ -85,6 +85,7 @@ except DfmError as error:
 @pytest.mark.slow
 def test_a_worker_that_dies_leaves_one_line():
     """What it shared is removed by Python, which says nothing of that below our message."""
+    # Fresh, as what Python says when it ends is of all that it has begun.
     process = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True)
     assert process.stdout.startswith("a process that reads images died")
     assert "leaked" not in process.stderr
