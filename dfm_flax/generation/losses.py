@@ -10,11 +10,13 @@ from ml_collections import ConfigDict
 
 from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
+from dfm_flax.generation.cramer_wold import cramer_wold_distance
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape
 from dfm_flax.training.losses import Metrics, Scalar, squared_error
+from dfm_flax.training.step import of_all_devices
 from dfm_flax.typing import AnyArray
 
-_ATTRIBUTES = ("latent_penalty", "latent_noise", "num_pixels", "jitter")
+_ATTRIBUTES = ("latent_penalty", "latent_noise", "cramer_wold", "num_pixels", "jitter")
 
 
 def penalized_loss(
@@ -25,6 +27,7 @@ def penalized_loss(
     *,
     penalty: float,
     noise: float = 0.0,
+    distance_weight: float = 0.0,
     num_pixels: int = 0,
     jitter: float = 0.0,
 ) -> tuple[Scalar, Metrics]:
@@ -39,14 +42,17 @@ def penalized_loss(
 
     Args:
       noise: standard deviation of Gaussian noise on the latents that are decoded.
+      distance_weight: above 0, so many times the Cramér-Wold distance between the latents of the
+        whole batch and N(0, I) is added.
       num_pixels: above 0, the sum over j runs over so many random pixels, stratified and the same
         for the whole batch, which makes it an estimate of the whole.
       jitter: above 0, positions are moved by up to so many pixels to each side, and y is
         interpolated: that says what the images are like between their pixels.
 
     Returns:
-      The loss, and the metrics mse and penalty. The mse is a mean over the channels too, as that
-      of all generators: the loss of color images is 3 mse + penalty.
+      The loss, and the metrics mse and penalty, and cramer_wold, the distance, where it counts.
+      The mse is a mean over the channels too, as that of all generators: the loss of color images
+      is 3 mse + penalty.
     """
     height, width = batch.images.shape[1:3]
     _, pixel_rng, jitter_rng = jax.random.split(rng, 3)
@@ -66,7 +72,11 @@ def penalized_loss(
         error = colors - flatten(batch.images)[:, index]
     squares, per_channel = squared_error(error)
     weighted = penalty * jnp.mean(jnp.sum(latents**2, axis=-1))
-    return squares + weighted, {"mse": per_channel, "penalty": weighted}
+    loss, metrics = squares + weighted, {"mse": per_channel, "penalty": weighted}
+    if distance_weight:
+        distance = cramer_wold_distance(of_all_devices(latents))
+        loss, metrics = loss + distance_weight * distance, metrics | {"cramer_wold": distance}
+    return loss, metrics
 
 
 class PenalizedGenerator(Generator):
@@ -77,6 +87,7 @@ class PenalizedGenerator(Generator):
 
     latent_penalty: float = 0.0
     latent_noise: float = 0.0
+    cramer_wold: float = 0.0
     num_pixels: int = 0
     jitter: float = 0.0
 
@@ -87,6 +98,8 @@ class PenalizedGenerator(Generator):
         config.loss = ConfigDict()
         config.loss.latent_penalty = 1e-3  # lambda of equation 4.8
         config.loss.latent_noise = 0.1  # deviation of the noise on latents that are decoded
+        # Weight of the distance between a batch's latents and N(0, I), see `cramer_wold`.
+        config.loss.cramer_wold = 0.0
         config.loss.num_pixels = 0  # random pixels of each image that a step looks at; 0 for all
         config.loss.jitter = 0.0  # pixels that their positions are moved by, at most
         return config
@@ -101,6 +114,7 @@ class PenalizedGenerator(Generator):
             rng,
             penalty=self.latent_penalty,
             noise=self.latent_noise,
+            distance_weight=self.cramer_wold,
             num_pixels=self.num_pixels,
             jitter=self.jitter,
         )
@@ -113,8 +127,9 @@ def penalized(loss: ConfigDict, shape: ImageShape) -> dict[str, Any]:
       UsageError: they make no sense, or images of that shape have fewer pixels.
     """
     found = {name: loss[name] for name in _ATTRIBUTES if name in loss}
-    if min(found["latent_penalty"], found["latent_noise"]) < 0:
-        raise UsageError("config.loss: latent_penalty and latent_noise cannot be negative")
+    for key in ("latent_penalty", "latent_noise", "cramer_wold"):
+        if found[key] < 0:
+            raise UsageError(f"config: loss.{key}={found[key]}: 0 or more")
     if not 0 <= found.get("num_pixels", 0) <= shape.height * shape.width:
         raise UsageError(
             f"config: loss.num_pixels={loss.num_pixels}: an image has "

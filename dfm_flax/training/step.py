@@ -205,6 +205,18 @@ def shard(batch: Shaped[jax.Array, "batch *rest"]) -> Shaped[jax.Array, "own *re
     return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(DEVICES) * size, size)
 
 
+def of_all_devices(own: Shaped[jax.Array, "own *rest"]) -> Shaped[jax.Array, "batch *rest"]:
+    """The whole batch in a loss, from the parts of all devices; all of it outside of a step.
+
+    All devices get it. The mean of their gradients is that of what they make of it, through all
+    parts.
+    """
+    try:
+        return jax.lax.all_gather(own, DEVICES, tiled=True)
+    except NameError:  # no axis of devices: this is no train step
+        return own
+
+
 def check_divides(batch_size: int, num_devices: int) -> None:
     """Raises UsageError for a batch that cannot be split evenly over the devices."""
     if batch_size % num_devices or batch_size < 1:

@@ -21,6 +21,7 @@ from dfm_flax.training.step import (
     first_replica,
     make_step,
     make_train_steps,
+    of_all_devices,
     over_machines,
     replicate,
     rounded_up,
@@ -82,6 +83,27 @@ def run(state, rows, counts):
 
 def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.devices
+def test_a_loss_of_the_whole_batch_has_the_gradient_of_one_device():
+    """The variance of what a batch becomes is no mean over its parts."""
+    devices = jax.local_device_count()
+    batch = np.random.default_rng(0).normal(size=(12 * devices, 3)).astype(np.float32)
+    w = np.array([0.3, -0.2, 0.5], np.float32)
+
+    def loss(w, rows):
+        return jnp.var(of_all_devices(rows + w * rows**2))
+
+    def step(_, batch):
+        value, gradient = jax.value_and_grad(loss)(w, shard(batch))
+        return jax.lax.pmean((value, gradient), DEVICES)
+
+    expected = jax.value_and_grad(loss)(w, batch)  # outside of a step the batch is whole
+    found = jax.pmap(step, axis_name=DEVICES, in_axes=(0, None))(np.arange(devices), batch)
+    for one, whole in zip(found, expected, strict=True):
+        for of_a_device in np.asarray(one):
+            np.testing.assert_allclose(of_a_device, whole, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.devices
