@@ -1,6 +1,7 @@
 """Generation of MNIST with what generates best: machines of few frequencies, small latents.
 
     dfm train --config mnist_best --workdir runs/mnist
+    dfm train --config mnist_best:normal ...        12 latents, drawn to N(0, I) as a whole
     dfm train --config mnist_best:grids ...         latents on a grid of 7x7 cells
     dfm train --config mnist_best:vae ...           the variational autoencoder
     dfm train --config mnist_best:autoencoder ...   the same decoder, straight to pixels
@@ -17,11 +18,11 @@ from dfm_flax.config import load_config
 
 
 def get_config(name: str = "dfm") -> ConfigDict:
-    config = load_config(f"base_generation:{name}")
+    config = load_config(f"base_generation:{'dfm' if name == 'normal' else name}")
     config.data.name = "mnist"
     config.data.split = "train"
     config.model.latent_size = 32
-    if name == "dfm":
+    if name in ("dfm", "normal"):
         config.model.machine.width = 16
         config.model.machine.basis = ("full", "additive", "additive")
         config.model.machine.max_frequencies = (4, 1, 1)
@@ -34,6 +35,11 @@ def get_config(name: str = "dfm") -> ConfigDict:
         config.loss.num_pixels = 196
     if name != "vae":
         config.loss.latent_noise = 0.03
+    if name == "normal":
+        config.model.latent_size = 12
+        config.loss.latent_penalty = 0.0
+        config.loss.latent_noise = 0.1  # of latents with a deviation of 1
+        config.loss.cramer_wold = 0.3
 
     config.optimizer.b2 = 0.99
     config.optimizer.warmup_steps = 200

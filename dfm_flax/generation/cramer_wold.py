@@ -17,8 +17,8 @@ FEWEST_NUMBERS = 2  # of a latent, for which the closed form holds
 def cramer_wold_distance(latents: Float[AnyArray, "batch latent"]) -> Scalar:
     """The squared distance of latents from N(0, I), times 2 sqrt(pi); equation 12 of the paper.
 
-    The smoothing is Silverman's for so many draws from N(0, 1). The mean over lines is that of
-    many dimensions, 1 + 4s / (2L - 3) to the power of -1/2, which is 1% off at L = 2.
+    The smoothing is Silverman's for so many draws from N(0, 1). The means over lines are those of
+    many dimensions, within 0.6% at 32 numbers a latent, 2% at 10 and 15% at 3.
     """
     latents = jnp.asarray(latents)
     num, size = latents.shape

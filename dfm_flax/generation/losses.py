@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from dfm_flax.data.positions import draw_pixels, interpolated, shifted
 from dfm_flax.errors import UsageError
-from dfm_flax.generation.cramer_wold import cramer_wold_distance
+from dfm_flax.generation.cramer_wold import FEWEST_NUMBERS, cramer_wold_distance
 from dfm_flax.generation.generator import Generator, ImageBatch, ImageShape
 from dfm_flax.training.losses import Metrics, Scalar, squared_error
 from dfm_flax.training.step import of_all_devices
@@ -120,23 +120,28 @@ class PenalizedGenerator(Generator):
         )
 
 
-def penalized(loss: ConfigDict, shape: ImageShape) -> dict[str, Any]:
-    """The attributes of a `PenalizedGenerator` that a section `loss` has.
+def penalized(config: ConfigDict, shape: ImageShape) -> dict[str, Any]:
+    """The attributes of a `PenalizedGenerator` that the section `loss` of a config has.
 
     Raises:
       UsageError: they make no sense, or images of that shape have fewer pixels.
     """
+    loss = config.loss
     found = {name: loss[name] for name in _ATTRIBUTES if name in loss}
-    for key in ("latent_penalty", "latent_noise", "cramer_wold"):
-        if found[key] < 0:
-            raise UsageError(f"config: loss.{key}={found[key]}: 0 or more")
-    if not 0 <= found.get("num_pixels", 0) <= shape.height * shape.width:
+    for name, value in found.items():
+        if value < 0:
+            raise UsageError(f"config: loss.{name}={value}: 0 or more")
+    num_pixels = shape.height * shape.width
+    if found.get("num_pixels", 0) > num_pixels:
         raise UsageError(
-            f"config: loss.num_pixels={loss.num_pixels}: an image has "
-            f"{shape.height * shape.width}; 0 takes them all"
+            f"config: loss.num_pixels={loss.num_pixels}: an image has {num_pixels}; "
+            "0 takes them all"
         )
-    if found.get("jitter", 0) < 0:
-        raise UsageError(f"config: loss.jitter={loss.jitter}: in pixels, 0 or more")
+    if found.get("cramer_wold", 0) and config.model.latent_size < FEWEST_NUMBERS:
+        raise UsageError(
+            f"config: loss.cramer_wold={loss.cramer_wold}: it is of latents of {FEWEST_NUMBERS} "
+            f"numbers or more, and model.latent_size is {config.model.latent_size}"
+        )
     return found
 
 

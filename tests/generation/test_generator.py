@@ -113,8 +113,10 @@ def test_all_networks_of_the_thesiss_configs_have_its_variance(name, variance, s
         ("dfm", "model.machine.depth=1", "a machine has at least 2 layers"),
         ("dfm", "loss.num_pixels=21", "an image has 20"),
         ("dfm", "loss.jitter=-1", "jitter"),
-        ("dfm", "loss.latent_noise=-1", "negative"),
-        ("autoencoder", "loss.latent_penalty=-1", "negative"),
+        ("dfm", "loss.latent_noise=-1", "loss.latent_noise=-1.0: 0 or more"),
+        ("dfm", "loss.cramer_wold=-1", "loss.cramer_wold=-1.0: 0 or more"),
+        ("dfm", "loss.cramer_wold=1 model.latent_size=1", "latents of 2 numbers or more"),
+        ("autoencoder", "loss.latent_penalty=-1", "loss.latent_penalty=-1.0: 0 or more"),
         ("grids", "model.cells=5", "images of 5x4 pixels have no so small cells"),
         ("grids", "model.latent_size=24", "a multiple of 16"),
         ("grids", "model.series=0", "model.series=0: at least 1"),
@@ -122,11 +124,11 @@ def test_all_networks_of_the_thesiss_configs_have_its_variance(name, variance, s
         ("grids", "model.latents=table", "a grid of latents has an encoder"),
         ("grids", "model.machine.depth=1", "a machine has at least 2 layers"),
         ("grids", "loss.num_pixels=21", "an image has 20"),
-        ("grids", "loss.latent_noise=-1", "negative"),
+        ("grids", "loss.latent_noise=-1", "loss.latent_noise=-1.0: 0 or more"),
         ("vae", "loss.likelihood=laplace", "not one of bernoulli, gaussian"),
         ("vae", "model.latents=table", "a VAE has an encoder"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(variant, change, message):
     with pytest.raises(UsageError, match=message):
-        make_generator(config(variant, change), SHAPE)
+        make_generator(config(variant, *change.split()), SHAPE)

@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from dfm_flax.config import load_config, override
 from dfm_flax.generation import losses
+from dfm_flax.generation.cramer_wold import cramer_wold_distance
 from dfm_flax.generation.generator import ImageBatch, ImageShape, initial_params, make_generator
 
 SHAPE = ImageShape(4, 5, 3)
@@ -118,6 +119,15 @@ def test_noise_is_added_to_what_is_decoded_and_not_to_what_is_penalized():
     assert noisy["penalty"] == calm["penalty"]
     expected = np.mean((IMAGES - drawn(model, params, ROWS + 2 * NOISE)) ** 2)
     assert noisy["mse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_distance_of_latents_from_the_normal_is_added():
+    plain, _ = metrics_of(generator())
+    weighted, _ = metrics_of(generator("dfm", "loss.cramer_wold=0.7"))
+    distance = float(cramer_wold_distance(ROWS))
+    assert "cramer_wold" not in plain
+    assert weighted["cramer_wold"] == pytest.approx(distance, rel=1e-5)
+    assert weighted["loss"] == pytest.approx(plain["loss"] + 0.7 * distance, rel=1e-5)
 
 
 def test_a_bernoulli_bound_is_its_expectation():

@@ -24,9 +24,9 @@ class Autoencoder(PenalizedGenerator):
     @classmethod
     def from_config(cls, config: ConfigDict, shape: ImageShape) -> "Autoencoder":
         """See `Generator.from_config`."""
-        model, loss = config.model, config.loss
+        model = config.model
         return cls(
             PixelDecoder(shape.height, shape.width, shape.channels, model.hidden, model.activation),
             make_encoder(model, model.latent_size),
-            **penalized(loss, shape),
+            **penalized(config, shape),
         )

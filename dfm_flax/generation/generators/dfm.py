@@ -43,7 +43,7 @@ class DeepFourierMachine(PenalizedGenerator):
     @classmethod
     def from_config(cls, config: ConfigDict, shape: ImageShape) -> "DeepFourierMachine":
         """See `Generator.from_config`."""
-        model, loss = config.model, config.loss
+        model = config.model
         if model.init not in ("gaussian", "centered"):
             raise UsageError(f"config: model.init={model.init!r} is not one of gaussian, centered")
         if model.variance < 0:
@@ -53,7 +53,7 @@ class DeepFourierMachine(PenalizedGenerator):
         return cls(
             Decoder(machine, model.hidden, model.activation, model.variance, model.init),
             make_encoder(model, model.latent_size, model.variance if gaussian else 0.0),
-            **penalized(loss, shape),
+            **penalized(config, shape),
         )
 
     @nn.nowrap

@@ -43,7 +43,7 @@ class LatentGrids(PenalizedGenerator):
     @classmethod
     def from_config(cls, config: ConfigDict, shape: ImageShape) -> "LatentGrids":
         """See `Generator.from_config`."""
-        model, loss = config.model, config.loss
+        model = config.model
         for key in ("cells", "features", "series"):
             if model[key] < 1:
                 raise UsageError(f"config: model.{key}={model[key]}: at least 1")
@@ -67,7 +67,7 @@ class LatentGrids(PenalizedGenerator):
         return cls(
             GridDecoder(machine, model.cells, model.features, model.decoder_blocks),
             GridEncoder(model.cells, size, model.features, model.blocks),
-            **penalized(loss, shape),
+            **penalized(config, shape),
         )
 
     @nn.nowrap
