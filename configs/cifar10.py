@@ -27,13 +27,14 @@ def get_config(reading: str = "deviation") -> ConfigDict:
     config.data.name = "cifar10"
 
     config.model.encoder_hidden = (128, 128)
-    config.model.hidden = (128, 128) if literal else (64,)
+    config.model.hidden = (128, 128) if literal else (32,)
     config.model.activation = "relu" if literal else "silu"
     config.model.init = "gaussian"
     config.model.variance = 3e-2 if literal else 3e-2**2
     machine = config.model.machine
     machine.depth = 4
-    machine.width = 5
+    # At this learning rate wider machines die within the first epochs.
+    machine.width = 5 if literal else 3
     machine.basis = ("full", "full", "full")
     machine.max_frequencies = (1, 1, 1)
     machine.residual = True
