@@ -10,6 +10,9 @@ to 1000, lambda 200, about 120 latents, Gaussian weights of "variance" 3e-2, bia
 Our reading: 3e-2 is a standard deviation, which is what a normal initializer of JAX takes; lambda
 weighs against the sum over pixels. Ours, as the thesis does not say: the sizes of machine, decoder
 and encoder, and the steps.
+
+With 64 pixels of each image a step, about 10 minutes of CPU: 18.2 dB, and a Frechet distance of 31
+under one Gaussian. What else was tried: docs/results/generation.md.
 """
 
 from ml_collections import ConfigDict

@@ -74,7 +74,7 @@ def penalized_loss(
     weighted = penalty * jnp.mean(jnp.sum(latents**2, axis=-1))
     loss, metrics = squares + weighted, {"mse": per_channel, "penalty": weighted}
     if distance_weight:
-        distance = cramer_wold_distance(of_all_devices(latents))
+        distance = cramer_wold_distance(of_all_devices(jnp.asarray(latents)))
         loss, metrics = loss + distance_weight * distance, metrics | {"cramer_wold": distance}
     return loss, metrics
 
