@@ -15,8 +15,9 @@ from dfm_flax.config import load_config
 def get_config() -> ConfigDict:
     config = load_config("compress")
     config.num_seeds = 5
-    config.training.num_steps = 10_000
-    config.training.checkpoint_every = 5_000
+    config.training.num_steps = 40_000
+    config.training.log_every = 10_000
+    config.training.checkpoint_every = 10_000
     with config.unlocked():
         config.grid = ConfigDict(
             {"model": {"machine": {"depth": (2, 3, 4, 5, 6, 7), "width": (2, 3, 4, 5, 6, 7, 8)}}}
