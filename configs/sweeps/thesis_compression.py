@@ -18,8 +18,12 @@ from dfm_flax.config import load_config
 
 # Squares of deviations: of all layers, or of the first, the hidden and the last ones.
 _ONE_FOR_ALL = ((4e-2,), (4e-4,), (2e-5,), (4e-6,), (4e-8,), (4e-10,))
-_CHOSEN = (4e-2, 4e-8, 4e-8)
-_FIRST_OF_ITS_OWN = ((4.0, 4e-8, 4e-8), (4e-2, 4e-6, 4e-6), _CHOSEN, (4e-2, 4e-10, 4e-10))
+_FIRST_OF_ITS_OWN = (
+    (4.0, 4e-8, 4e-8),
+    (4e-2, 4e-6, 4e-6),
+    (4e-2, 4e-8, 4e-8),  # compress.py's
+    (4e-2, 4e-10, 4e-10),
+)
 _LAST_OF_ITS_OWN = ((4e-8, 4e-8, 4e-2), (4e-8, 4e-8, 4e-4))
 
 
@@ -30,9 +34,9 @@ def get_config(what: str = "4x9") -> ConfigDict:
     config.training.checkpoint_every = 20_000
     machine = ConfigDict({"depth": (4,), "width": (9,)})
     if what == "readings":
-        machine.extent = (0.5, 1.0, 2.0)
+        machine.extent = (0.16, 0.5, 1.0, 2.0)
         machine.residual = (True, False)
-        machine.variances = ((2e-5,), _CHOSEN)
+        machine.variances = ((4e-6,), (4e-8,))
     else:
         try:
             depth, width = map(int, what.split("x"))
