@@ -61,6 +61,7 @@ def main(source: str = "sample:astronaut") -> None:
         )
         for weights in (21_600, 3_500)
     }
+    machines["thesis, as compress.py"] = make_machine(thesis.model.machine, 3)
     for variance in (2e-5, 2e-4, 2e-3, 2e-2):
         thesis.model.machine.variances = (variance,) * 3
         machines[f"thesis, {variance:g}"] = make_machine(thesis.model.machine, 3)

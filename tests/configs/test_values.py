@@ -59,8 +59,8 @@ SAID = {
             "model.machine.residual": True,
             "model.machine.extent": 1.0,
         },
-        "coefficients from one Gaussian, of variance 2e-?": {
-            "model.machine.variances": (2e-5, 2e-5, 2e-5),
+        "coefficients from a Gaussian of 'variance' 2e-? (its deviation; 2e-1, then 2e-4)": {
+            "model.machine.variances": (4e-2, 4e-8, 4e-8),
             "model.machine.normalize": False,
         },
         "18% of the raw size, 21,600 weights of 32 bits": {

@@ -26,6 +26,9 @@ def percents(cells):
         ("generalization:thesis", 1, 17.9, 18),
         ("jpeg", 4, 0.48, 3.9),
         ("rates", 16, 17.9, 18),
+        ("thesis_compression", 12, 17.9, 18),
+        ("thesis_compression:7x8", 12, 18.3, 18.4),
+        ("thesis_compression:readings", 16, 17.9, 18),
     ],
 )
 def test_sizes_of_the_cells(name, count, smallest, largest):
