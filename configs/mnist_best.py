@@ -18,11 +18,12 @@ from dfm_flax.config import load_config
 
 
 def get_config(name: str = "dfm") -> ConfigDict:
-    config = load_config(f"base_generation:{'dfm' if name == 'normal' else name}")
+    generator = "dfm" if name == "normal" else name
+    config = load_config(f"base_generation:{generator}")
     config.data.name = "mnist"
     config.data.split = "train"
     config.model.latent_size = 32
-    if name in ("dfm", "normal"):
+    if generator == "dfm":
         config.model.machine.width = 16
         config.model.machine.basis = ("full", "additive", "additive")
         config.model.machine.max_frequencies = (4, 1, 1)

@@ -43,6 +43,8 @@ READ_LATER = ("XLA_FLAGS", "PYTEST_CURRENT_TEST")
 # That of the server: conftest.py sets it. Without, it is that of the first who wants a process.
 ENVIRONMENT: dict[str, str] = {}
 
+# What a process may be started with: all of it reaches a forked one.
+OPTIONS = {"stdin", "stdout", "stderr", "text", "cwd", "env", "start_new_session"}
 _ENDS = "p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite"  # of pipes
 _PR_SET_CHILD_SUBREAPER = 36
 _MOST_BYTES = 1 << 17  # of a request: a command and its environment
@@ -51,31 +53,13 @@ _MOST_BYTES = 1 << 17  # of a request: a command and its environment
 class Popen(subprocess.Popen):
     """A process of `command`, [sys.executable, "-m" or "-c" or a script, ..], forked if it can be.
 
-    Arguments are those of subprocess.Popen; those that are not named here it does not take.
+    Options are those of subprocess.Popen that are in `OPTIONS`.
     """
 
-    def __init__(
-        self,
-        command,
-        *,
-        stdin=None,
-        stdout=None,
-        stderr=None,
-        text=None,
-        cwd=None,
-        env=None,
-        start_new_session=False,
-    ):
-        super().__init__(
-            list(map(str, command)),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            text=text,
-            cwd=cwd,
-            env=env,
-            start_new_session=start_new_session,
-        )
+    def __init__(self, command, **options):
+        if not options.keys() <= OPTIONS:
+            raise TypeError(f"no options of the fork server: {options.keys() - OPTIONS}")
+        super().__init__(list(map(str, command)), **options)
 
     def _execute_child(self, *arguments):
         """Is what subprocess.Popen starts its process with, once it has made the pipes."""

@@ -23,7 +23,7 @@ from dfm_flax.tasks import task_of
         ("dfm", "optimizer.ema_decay=1", "0 to below 1"),
         ("dfm", "optimizer.learning_rate=0", "learning"),
         ("dfm", "seed=-1", "seed=-1"),
-        ("dfm", "loss.latent_penalty=-1", "0 or more"),
+        ("dfm", "loss.latent_penalty=-1", "loss.latent_penalty=-1.0: 0 or more"),
         ("vae", "loss.likelihood=laplace", "not one of bernoulli, gaussian"),
         ("vae", "model.latents=table", "a VAE has an encoder"),
     ],
