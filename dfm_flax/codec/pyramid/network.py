@@ -141,21 +141,33 @@ class Network:
         self, weights: Weights, grids: Grids
     ) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "latents"]]:
         """Mean and log2 of the scale of each latent's distribution, grid after grid."""
-        neighbors = jax.lax.optimization_barrier(
-            jnp.concatenate([_neighbors(grid) for grid in grids], axis=1)
-        )
+        neighbors = jax.lax.optimization_barrier(neighbors_of(grids))
+        return self.predict_from(weights, neighbors, tuple(grid.size for grid in grids))
+
+    def predict_from(
+        self,
+        weights: Weights,
+        neighbors: Float[AnyArray, "neighbors latents"],
+        sizes: tuple[int, ...],
+    ) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "latents"]]:
+        """The same from the neighbors of each latent; `sizes` are the latents of each grid."""
         scaled = neighbors * weights["context_scales"][:, None]
         hidden = _CONTEXT(scaled.T, weights["context_first"])
         out = _CONTEXT(hidden, _with_constant(weights["context_last"], jnp.zeros(2))).T
         levels = jnp.concatenate(
             [
-                jnp.broadcast_to(level[:, None], (2, grid.size))
-                for level, grid in zip(weights["context_levels"], grids, strict=True)
+                jnp.broadcast_to(level[:, None], (2, size))
+                for level, size in zip(weights["context_levels"], sizes, strict=True)
             ],
             axis=1,
         )
         mean, log_scale = out + weights["context_linear"].T @ neighbors + levels
         return mean, log_scale
+
+
+def neighbors_of(grids: Grids) -> Float[jax.Array, "neighbors latents"]:
+    """The neighbors of each latent in its grid, grid after grid; 0 beyond its edges."""
+    return jnp.concatenate([_neighbors(grid) for grid in grids], axis=1)
 
 
 def _with_constant(
@@ -165,7 +177,6 @@ def _with_constant(
 
 
 def _neighbors(grid: Float[AnyArray, "height width"]) -> Float[jax.Array, "neighbors latents"]:
-    """The neighbors of each latent of a grid; 0 beyond its edges."""
     height, width = grid.shape
     padded = jnp.pad(grid, ((2, 0), (2, 2)))
     return jnp.stack(

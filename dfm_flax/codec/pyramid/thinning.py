@@ -1,9 +1,10 @@
 """Fewer bits of a trained pyramid: some of its numbers, one step nearer to zero.
 
-The numbers that cost the least distortion for a bit go first. Both are estimated: the distortion
-by its slope, and by the squares of what a number does to each sample (Gauss-Newton, from random
-signs); the bits are the number's own, under what its neighbors say of it. What order they have is
-decided once; how many are taken, the caller says.
+The numbers that cost the least distortion for a bit go first. The distortion is estimated, by its
+slope, and by the squares of what a number does to each sample (Gauss-Newton, from random signs).
+The bits are exact for one number alone: its own, and those of the numbers that it is a neighbor of,
+which often take more when it says less of them. What order they have is decided once; how many are
+taken, the caller says. Many at once, whose effects overlap, save and cost other than the sum.
 """
 
 import functools
@@ -17,7 +18,7 @@ from jaxtyping import Float, Float32, Int32, PRNGKeyArray
 
 from dfm_flax.codec.pyramid.geometry import Grids, Matrices, values_at
 from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
-from dfm_flax.codec.pyramid.network import Network, Weights
+from dfm_flax.codec.pyramid.network import NEIGHBORS, Network, Weights, neighbors_of
 from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.data.images import Image
 from dfm_flax.typing import AnyArray
@@ -45,7 +46,7 @@ class Thinning:
                 jax.random.PRNGKey(0),
             )
         )
-        saved = np.asarray(_bits_of_steps(network, weights, grids))
+        saved = bits_of_steps(network, weights, grids)
         dear = saved > _LEAST_BITS
         price = np.where(dear, distortion / np.where(dear, saved, 1), np.inf)
         taken = np.flatnonzero(_flat(grids))
@@ -112,12 +113,39 @@ def _smoothed(squares: Float[AnyArray, "height width"]) -> Float[jax.Array, "hei
     return jnp.mean(jnp.stack(parts), axis=0)
 
 
+def bits_of_steps(
+    network: Network, weights: Weights, grids: Grids
+) -> Float32[np.ndarray, "latents"]:
+    """How many bits fewer all numbers take together when one is one step nearer to zero."""
+    own, of_dependents = (np.asarray(bits) for bits in _bits_of_steps(network, weights, grids))
+    ends = np.cumsum([grid.size for grid in grids])[:-1]
+    parts = zip(grids, np.split(own, ends), np.split(of_dependents, ends, axis=1), strict=True)
+    saved = []
+    for grid, bits, dependents in parts:
+        height, width = grid.shape
+        total = bits.reshape(height, width).copy()
+        for (dy, dx), dependent in zip(NEIGHBORS, dependents, strict=True):
+            # What is saved at (y, x) is due to the neighbor at (y + dy, x + dx).
+            padded = np.pad(dependent.reshape(height, width), ((0, 2), (2, 2)))
+            total += padded[-dy : height - dy, 2 - dx : 2 - dx + width]
+        saved.append(total.ravel())
+    return np.concatenate(saved)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _bits_of_steps(
     network: Network, weights: Weights, grids: Grids
-) -> Float32[jax.Array, "latents"]:
-    """How many bits a number takes less when it is one step nearer to zero."""
+) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "neighbors latents"]]:
+    """Bits that each number saves by a step of its own, and by one of each of its neighbors."""
     numbers = jnp.concatenate([grid.ravel() for grid in grids])
-    predicted = network.predict(weights, grids)
-    nearer = numbers - jnp.sign(numbers)
-    return laplace_bits(numbers, *predicted) - laplace_bits(nearer, *predicted)
+    sizes = tuple(grid.size for grid in grids)
+    neighbors = neighbors_of(grids)
+    predicted = network.predict_from(weights, neighbors, sizes)
+    before = laplace_bits(numbers, *predicted)
+
+    def of_neighbor(i: Int32[jax.Array, ""]) -> Float[jax.Array, "latents"]:
+        nearer = neighbors.at[i].add(-jnp.sign(neighbors[i]))
+        return before - laplace_bits(numbers, *network.predict_from(weights, nearer, sizes))
+
+    own = before - laplace_bits(numbers - jnp.sign(numbers), *predicted)
+    return own, jax.lax.map(of_neighbor, jnp.arange(len(NEIGHBORS)))
