@@ -20,8 +20,7 @@ from dfm_flax.codec.pyramid.weights import MAX_STEP_CODE, CodedWeights
 from dfm_flax.data.images import Image
 from dfm_flax.typing import AnyArray
 
-_FIRST_CODE = 8
-_SWEEPS = 2
+_SWEEPS = 3
 
 
 class Rounding:
@@ -30,8 +29,10 @@ class Rounding:
     Attributes:
       trained: what is rounded.
 
-    Groups are taken one after the other, each to the next finer or coarser step as long as that
-    is better.
+    From the best step that all groups can have in common, they are taken one after the other, each
+    to the next finer or coarser step as long as that is better. (From steps that are too coarse for
+    an image that few bits are missing of, chance decides what is better: the errors of the groups
+    are large and hide each other.)
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Rounding:
 
     def best(self, worth: float = 1.0) -> PyramidImage:
         """The image of the step sizes that are found, for `worth` times the lambda of training."""
-        codes = np.full(len(self._network.groups), _FIRST_CODE, np.uint8)
-        least = self._cost(codes, worth)
+        common = np.arange(MAX_STEP_CODE + 1, dtype=np.uint8)
+        costs = [self._cost(np.full(len(self._network.groups), c), worth) for c in common]
+        codes, least = np.full(len(self._network.groups), np.argmin(costs), np.uint8), min(costs)
         for _ in range(_SWEEPS):
             before = least
             for group in range(len(codes)):
