@@ -419,7 +419,19 @@ CODEC = [
         "dfm_flax/codec/pyramid/thinning.py",
         "np.argsort(price[taken]",
         "np.argsort(-price[taken]",
-        "codec/pyramid/test_thinning.py::test_the_first_are_those_that_matter_least",
+        "codec/pyramid/test_thinning.py::test_the_first_save_the_most_bits_for_their_error",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/thinning.py",
+        "2 - dx : 2 - dx + width]",
+        "2 + dx : 2 + dx + width]",
+        "codec/pyramid/test_thinning.py::test_the_bits_of_a_step_are_those_of_its_dependents_too",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/rounding.py",
+        "np.argmin(costs), np.uint8), min(costs)",
+        "8, np.uint8), costs[8]",
+        "codec/pyramid/test_rounding.py::test_the_cost_is_below_that_of_all_common_steps",
     ),
 ]
 
