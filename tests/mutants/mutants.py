@@ -429,8 +429,8 @@ CODEC = [
     ),
     Mutant(
         "dfm_flax/codec/pyramid/rounding.py",
-        "np.argmin(costs), np.uint8), min(costs)",
-        "8, np.uint8), costs[8]",
+        "start = common[np.argmin(costs)]",
+        "start, costs = 8, [costs[8]]",
         "codec/pyramid/test_rounding.py::test_the_cost_is_below_that_of_all_common_steps",
     ),
 ]

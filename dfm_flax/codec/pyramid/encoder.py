@@ -28,6 +28,9 @@ _HEADER = 48  # bytes, about
 _SPARE = 0.04
 _THINNED = 0.02  # log of what may be taken from a file by fewer numbers, for no second training
 _AT_ONCE = 1 / 8  # of the numbers that are not zero, before it is looked again which matter least
+# A file of fewer bits is mostly weights, and what the best steps cost is taken from the grids: its
+# steps are looked for from 2^-8, which leaves them coarser.
+_MOSTLY_WEIGHTS, _COARSE_STEPS = 8 * 2000, 8
 _GAINED = 0.16  # dB that the machines gain when the grids are fixed
 _CORRECTIONS = 2
 _MAX_CHANGE = 1.0  # of the log of what is aimed at, in one correction
@@ -130,7 +133,8 @@ def _trained(
             aim,
         )
         rounding = Rounding(image, network, pyramid, planned.gain_code, trained)
-        coded = rounding.best()
+        small = target.of == "bits" and target.value < _MOSTLY_WEIGHTS
+        coded = rounding.best(first=_COARSE_STEPS if small else None)
         left = spare(coded)
         tried.append(_Tried(left, rounding, coded))
         short = _THINNED if target.of == "bits" else 0.0

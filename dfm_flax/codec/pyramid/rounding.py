@@ -58,11 +58,16 @@ class Rounding:
         trained = dataclasses.replace(self.trained, grids=tuple(grids))
         return Rounding(self._image, self._network, self._pyramid, self._gain_code, trained)
 
-    def best(self, worth: float = 1.0) -> PyramidImage:
-        """The image of the step sizes that are found, for `worth` times the lambda of training."""
-        common = np.arange(MAX_STEP_CODE + 1, dtype=np.uint8)
-        costs = [self._cost(np.full(len(self._network.groups), c), worth) for c in common]
-        codes, least = np.full(len(self._network.groups), np.argmin(costs), np.uint8), min(costs)
+    def best(self, worth: float = 1.0, first: int | None = None) -> PyramidImage:
+        """The image of the step sizes that are found, for `worth` times the lambda of training.
+
+        Args:
+          first: code of all steps to look from; None for the best.
+        """
+        common = np.arange(MAX_STEP_CODE + 1) if first is None else np.array([first])
+        costs = [self._cost(np.full(len(self._network.groups), c, np.uint8), worth) for c in common]
+        start = common[np.argmin(costs)]
+        codes, least = np.full(len(self._network.groups), start, np.uint8), min(costs)
         for _ in range(_SWEEPS):
             before = least
             for group in range(len(codes)):

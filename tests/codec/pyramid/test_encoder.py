@@ -35,7 +35,7 @@ class Untrained(Rounding):
     def __init__(self, coded):
         self.coded = coded
 
-    def best(self, worth=1.0):
+    def best(self, worth=1.0, first=None):
         return self.coded
 
     def of(self, grids):
