@@ -423,14 +423,14 @@ CODEC = [
     ),
     Mutant(
         "dfm_flax/codec/pyramid/thinning.py",
-        "2 - dx : 2 - dx + width]",
-        "2 + dx : 2 + dx + width]",
+        "return own + jnp",
+        "return own - jnp",
         "codec/pyramid/test_thinning.py::test_the_bits_of_a_step_are_those_of_its_dependents_too",
     ),
     Mutant(
         "dfm_flax/codec/pyramid/rounding.py",
-        "start = common[np.argmin(costs)]",
-        "start, costs = 8, [costs[8]]",
+        "codes = min(starts, key=lambda codes: self._cost(codes, worth))",
+        "codes = starts[8]",
         "codec/pyramid/test_rounding.py::test_the_cost_is_below_that_of_all_common_steps",
     ),
 ]

@@ -64,10 +64,10 @@ class Rounding:
         Args:
           first: code of all steps to look from; None for the best.
         """
-        common = np.arange(MAX_STEP_CODE + 1) if first is None else np.array([first])
-        costs = [self._cost(np.full(len(self._network.groups), c, np.uint8), worth) for c in common]
-        start = common[np.argmin(costs)]
-        codes, least = np.full(len(self._network.groups), start, np.uint8), min(costs)
+        common = range(MAX_STEP_CODE + 1) if first is None else [first]
+        starts = [np.full(len(self._network.groups), code, np.uint8) for code in common]
+        codes = min(starts, key=lambda codes: self._cost(codes, worth))
+        least = self._cost(codes, worth)
         for _ in range(_SWEEPS):
             before = least
             for group in range(len(codes)):

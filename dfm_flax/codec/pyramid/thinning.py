@@ -46,7 +46,7 @@ class Thinning:
                 jax.random.PRNGKey(0),
             )
         )
-        saved = bits_of_steps(network, weights, grids)
+        saved = np.asarray(bits_of_steps(network, weights, grids))
         dear = saved > _LEAST_BITS
         price = np.where(dear, distortion / np.where(dear, saved, 1), np.inf)
         taken = np.flatnonzero(_flat(grids))
@@ -113,39 +113,23 @@ def _smoothed(squares: Float[AnyArray, "height width"]) -> Float[jax.Array, "hei
     return jnp.mean(jnp.stack(parts), axis=0)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def bits_of_steps(
     network: Network, weights: Weights, grids: Grids
-) -> Float32[np.ndarray, "latents"]:
+) -> Float32[jax.Array, "latents"]:
     """How many bits fewer all numbers take together when one is one step nearer to zero."""
-    own, of_dependents = (np.asarray(bits) for bits in _bits_of_steps(network, weights, grids))
-    ends = np.cumsum([grid.size for grid in grids])[:-1]
-    parts = zip(grids, np.split(own, ends), np.split(of_dependents, ends, axis=1), strict=True)
-    saved = []
-    for grid, bits, dependents in parts:
-        height, width = grid.shape
-        total = bits.reshape(height, width).copy()
-        for (dy, dx), dependent in zip(NEIGHBORS, dependents, strict=True):
-            # What is saved at (y, x) is due to the neighbor at (y + dy, x + dx).
-            padded = np.pad(dependent.reshape(height, width), ((0, 2), (2, 2)))
-            total += padded[-dy : height - dy, 2 - dx : 2 - dx + width]
-        saved.append(total.ravel())
-    return np.concatenate(saved)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _bits_of_steps(
-    network: Network, weights: Weights, grids: Grids
-) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "neighbors latents"]]:
-    """Bits that each number saves by a step of its own, and by one of each of its neighbors."""
     numbers = jnp.concatenate([grid.ravel() for grid in grids])
     sizes = tuple(grid.size for grid in grids)
     neighbors = neighbors_of(grids)
     predicted = network.predict_from(weights, neighbors, sizes)
     before = laplace_bits(numbers, *predicted)
 
-    def of_neighbor(i: Int32[jax.Array, ""]) -> Float[jax.Array, "latents"]:
+    def by_neighbor(i: Int32[jax.Array, ""]) -> Float[jax.Array, "latents"]:
         nearer = neighbors.at[i].add(-jnp.sign(neighbors[i]))
         return before - laplace_bits(numbers, *network.predict_from(weights, nearer, sizes))
 
     own = before - laplace_bits(numbers - jnp.sign(numbers), *predicted)
-    return own, jax.lax.map(of_neighbor, jnp.arange(len(NEIGHBORS)))
+    # What is saved by a step of a neighbor is due to that neighbor.
+    of_others = jax.lax.map(by_neighbor, jnp.arange(len(NEIGHBORS)))
+    (due,) = jax.linear_transpose(neighbors_of, grids)(of_others)
+    return own + jnp.concatenate([bits.ravel() for bits in due])
