@@ -8,15 +8,17 @@ whole numbers alone, so that all machines find the same.
 weights are whole numbers of 2^-14, cos and sin entries of `cosines.cosine_table` in the same unit,
 at phases of which 4,096 are a period; `>>` rounds down, and l is the grid's number, 0 the finest.
 
-    p_i = (c_i * scales[i]) >> 2
+    p_i = (c_i * scales[i]) >> (2 + s)
     h_j = 2^14 first[0, j] + sum_i cos(p_i) first[1 + i, j] + sin(p_i) first[1 + C + i, j]
     q_j = h_j >> 16
-    o_k = sum_j cos(q_j) last[j, k] + sin(q_j) last[H + j, k]
-          + 2^14 (levels[l, k] + sum_i c_i linear[i, k])
-    mean = (o_0 + 2^23) >> 24, at least -524272 and at most 524272: sixteenths
-    code = (o_1 + 2^24) >> 25, at least -40 and at most 40: b is 2^(code / 8)
+    o_k = sum_j cos(q_j) last[j, k] + sin(q_j) last[H + j, k] + 2^14 levels[l, k]
+    d_k = sum_i c_i linear[i, k]
+    mean = (2^s o_0 + 2^14 d_0 + 2^23) >> 24, at least -524272 and at most 524272: sixteenths
+    code = (o_1 + 2^(14 - s) d_1 + 2^28 s + 2^24) >> 25, at least -40 and at most 40: b is
+        2^(code / 8)
 
-`MAX_WEIGHT`, `MAX_FEATURES` and `LARGEST` keep each sum below 2^54.
+s is the grid's fineness: its unit is 2^-s of that which the weights are for.
+`MAX_WEIGHT`, `MAX_FEATURES`, `_FINENESS` and `LARGEST` keep each sum below 2^54.
 """
 
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ FRACTION = 14  # weights are whole numbers of 2^-14
 MAX_WEIGHT = 1 << 20  # the largest magnitude of a weight: 64
 MAX_FEATURES = 64
 MAX_LEVELS = 32
+_FINENESS = range(7)
 LARGEST = 2**15 - 1  # the largest magnitude of a grid's integers
 
 OFFSETS = (  # (dy, dx), of which a model with C neighbors has the first C
@@ -51,6 +54,7 @@ class ContextModel:
         the mean and the logarithm to base 2 of the scale b.
       linear: [C, 2], from the neighbors to the same two.
       levels: [L, 2], constants of each grid, the finest first.
+      fineness: [L], how often the unit of each grid is halved; or none, for never.
 
     Raises:
       ValueError: the shapes do not fit together, or exceed the limits, or a weight does.
@@ -61,6 +65,7 @@ class ContextModel:
     last: Int32[np.ndarray, "_cosines_and_sines _outputs"]
     linear: Int32[np.ndarray, "_neighbors _outputs"]
     levels: Int32[np.ndarray, "_levels _outputs"]
+    fineness: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         neighbors, features, levels = self.scales.size, len(self.last) // 2, len(self.levels)
@@ -71,6 +76,8 @@ class ContextModel:
                 f"{features} features and {levels} levels are none, or more than {MAX_FEATURES} "
                 f"and {MAX_LEVELS}"
             )
+        if len(self.fineness) not in (0, levels) or not set(self.fineness) <= set(_FINENESS):
+            raise ValueError(f"grids cannot be finer {self.fineness} times")
         shapes = [weights.shape for weights in self.arrays]
         expected = [
             *((neighbors,), (1 + 2 * neighbors, features)),
@@ -98,11 +105,14 @@ class ContextModel:
         """
         # Sums of products go through float64, which holds whole numbers below 2^53 exactly: BLAS
         # is many times faster than NumPy's loop over integers, and these stay below 2^42.
-        waves = _waves(neighbors * self.scales[:, None].astype(np.int64) >> 2)
+        fineness = self.fineness[level] if self.fineness else 0
+        waves = _waves(neighbors * self.scales[:, None].astype(np.int64) >> (2 + fineness))
         sums = _product(self.first[1:], waves) + (self.first[0].astype(np.int64)[:, None] << 14)
         sums = _product(self.last, _waves(sums >> 16))
-        straight = _product(self.linear, neighbors) + self.levels[level].astype(np.int64)[:, None]
-        mean, width = sums + (straight << 14)
+        mean, width = sums + (self.levels[level].astype(np.int64)[:, None] << 14)
+        of_mean, of_width = _product(self.linear, neighbors)
+        mean = (mean << fineness) + (of_mean << 14)
+        width = width + (of_width << (14 - fineness)) + (fineness << 28)
         return (
             np.clip((mean + (1 << 23)) >> 24, -16 * LARGEST, 16 * LARGEST),
             np.clip((width + (1 << 24)) >> 25, -WIDTHS, WIDTHS),

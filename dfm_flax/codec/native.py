@@ -103,13 +103,15 @@ class _Model(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("neighbors", "features")),
         *(
             (name, ctypes.c_void_p)
-            for name in ("scales", "first", "last", "linear", "levels", "cosines")
+            for name in ("scales", "first", "last", "linear", "levels", "fineness", "cosines")
         ),
     )
 
     @classmethod
     def of(cls, model: ContextModel) -> "_Model":
-        arrays = [np.ascontiguousarray(weights) for weights in (*model.arrays, cosine_table())]
+        fineness = np.array(model.fineness or [0] * len(model.levels), np.int32)
+        weights = *model.arrays, fineness, cosine_table()
+        arrays = [np.ascontiguousarray(array) for array in weights]
         addresses = [weights.ctypes.data for weights in arrays]
         made = cls(model.scales.size, model.first.shape[1], *addresses)
         made.arrays = arrays

@@ -7,7 +7,7 @@ from dfm_flax.codec.context_model import LARGEST, MAX_WEIGHT, OFFSETS, ContextMo
 from dfm_flax.codec.cosines import cosine_table
 
 
-def random_model(neighbors=8, features=8, levels=3, seed=0):
+def random_model(neighbors=8, features=8, levels=3, seed=0, fineness=()):
     """Weights like those of trained models."""
     rng = np.random.default_rng(seed)
 
@@ -20,12 +20,15 @@ def random_model(neighbors=8, features=8, levels=3, seed=0):
         last=weights(0.3, 2 * features, 2),
         linear=weights(0.1, neighbors, 2),
         levels=weights(1, levels, 2),
+        fineness=fineness,
     )
 
 
 def by_numpy(model, neighbors, level):
     """The mean and log2 b by the formula of the series, in float64; and how far off we may be."""
     scales, first, last, linear, levels = (weights / 2**14 for weights in model.arrays)
+    fineness = model.fineness[level] if model.fineness else 0
+    neighbors = neighbors / 2**fineness
 
     def waves(x):
         return np.concatenate([np.cos(2 * np.pi * x), np.sin(2 * np.pi * x)])
@@ -36,12 +39,15 @@ def by_numpy(model, neighbors, level):
     phase = 2 * np.pi / 4096  # what rounding a phase changes of a wave at most
     wrong_h = 2 * np.pi * np.abs(first[1:]).sum(0) * (phase + 2**-14)
     wrong_o = np.abs(last).T @ (np.tile(wrong_h, 2) + phase + 2**-14)
-    return o, wrong_o
+    o[0] *= 2**fineness
+    o[1] += fineness
+    return o, wrong_o * np.array([2**fineness, 1])
 
 
+@pytest.mark.parametrize("fineness", [(), (0, 1, 3), (6, 0, 5)])
 @pytest.mark.parametrize(("neighbors", "features"), [(1, 1), (8, 8), (14, 5)])
-def test_the_series_are_those_of_real_numbers(neighbors, features):
-    model = random_model(neighbors, features)
+def test_the_series_are_those_of_real_numbers(neighbors, features, fineness):
+    model = random_model(neighbors, features, fineness=fineness)
     contexts = np.random.default_rng(1).integers(-9, 10, (neighbors, 500))
     for level in range(3):
         mean, code = model.distribution(contexts, level)
@@ -49,7 +55,8 @@ def test_the_series_are_those_of_real_numbers(neighbors, features):
         assert np.abs(mean / 16 - real_mean).max() <= wrong[0] + 1 / 32
         assert np.abs(code / 8 - np.clip(real_log, -5, 5)).max() <= wrong[1] + 1 / 16
         # The bounds are far apart from what is typical.
-        assert np.sqrt(np.mean((mean / 16 - real_mean) ** 2)) < 0.03
+        finer = 2 ** (fineness[level] if fineness else 0)
+        assert np.sqrt(np.mean((mean / 16 - real_mean) ** 2)) < 0.03 * finer
         assert np.sqrt(np.mean((code / 8 - np.clip(real_log, -5, 5)) ** 2)) < 0.05
 
 
@@ -57,24 +64,27 @@ def by_integers(model, context, level):
     """The formulas of the documentation in Python's integers, which have no bounds."""
     scales, first, last, linear, levels = (weights.tolist() for weights in model.arrays)
     table, count, features = cosine_table().tolist(), len(scales), len(last) // 2
+    s = model.fineness[level]
 
     def cos(phase):
         return table[phase % 4096]
 
-    p = [c * scale >> 2 for c, scale in zip(context, scales, strict=True)]
+    p = [c * scale >> 2 + s for c, scale in zip(context, scales, strict=True)]
     q = []
     for j in range(features):
         h = first[0][j] << 14
         for i in range(count):
             h += cos(p[i]) * first[1 + i][j] + cos(p[i] - 1024) * first[1 + count + i][j]
         q.append(h >> 16)
-    o = []
+    o, d = [], []
     for k in range(2):
-        straight = levels[level][k] + sum(c * linear[i][k] for i, c in enumerate(context))
-        o.append(straight << 14)
+        d.append(sum(c * linear[i][k] for i, c in enumerate(context)))
+        o.append(levels[level][k] << 14)
         for j in range(features):
             o[k] += cos(q[j]) * last[j][k] + cos(q[j] - 1024) * last[features + j][k]
-    return max(-524272, min(524272, o[0] + 2**23 >> 24)), max(-40, min(40, o[1] + 2**24 >> 25))
+    mean = 2**s * o[0] + 2**14 * d[0] + 2**23 >> 24
+    code = o[1] + 2 ** (14 - s) * d[1] + 2**28 * s + 2**24 >> 25
+    return max(-524272, min(524272, mean)), max(-40, min(40, code))
 
 
 def test_the_largest_weights_and_integers_do_not_overflow():
@@ -89,7 +99,8 @@ def test_the_largest_weights_and_integers_do_not_overflow():
                     else rng.choice([-MAX_WEIGHT, MAX_WEIGHT, 7], shape)
                 ).astype(np.int32)
                 for shape in ((14,), (29, 64), (128, 2), (14, 2), (1, 2))
-            )
+            ),
+            fineness=(6 * (trial % 4 > 1),),
         )
         contexts = rng.choice([-LARGEST, LARGEST, 1], (14, 5))
         contexts[:, 0] = (LARGEST, -LARGEST)[trial % 2]
@@ -119,6 +130,9 @@ def test_neighbors_are_read_before_their_place():
         ({"levels": np.zeros((33, 2), np.int32)}, "33 levels"),
         ({"levels": np.full((3, 2), MAX_WEIGHT + 1, np.int32)}, "exceeds 64"),
         ({"linear": np.full((8, 2), -(2**31), np.int32)}, "exceeds 64"),
+        ({"fineness": (0, 1)}, "cannot be finer"),
+        ({"fineness": (0, 1, 7)}, "cannot be finer"),
+        ({"fineness": (0, -1, 1)}, "cannot be finer"),
     ],
 )
 def test_what_is_no_model(changes, message):

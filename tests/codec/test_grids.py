@@ -42,7 +42,7 @@ def path(request):
         yield request.param
 
 
-def make_model(neighbors, features, levels, seed, extreme=False):
+def make_model(neighbors, features, levels, seed, extreme=False, finer=False):
     rng = np.random.default_rng(seed)
 
     def weights(deviation, *shape):
@@ -56,6 +56,7 @@ def make_model(neighbors, features, levels, seed, extreme=False):
         weights(0.5, 2 * features, 2),
         weights(0.1, neighbors, 2),
         weights(2, levels, 2),
+        tuple(rng.integers(0, 7, levels).tolist()) if finer else (),
     )
 
 
@@ -85,13 +86,15 @@ cases = st.fixed_dictionaries(
         "spread": st.sampled_from([0.1, 1, 30, 1000]),
         "outliers": st.sampled_from([0, 0.1, 1]),
         "extreme": st.booleans(),
+        "finer": st.booleans(),
     }
 )
 
 
 def from_case(case):
     model = make_model(
-        case["neighbors"], case["features"], len(case["shapes"]), case["seed"], case["extreme"]
+        *(case["neighbors"], case["features"], len(case["shapes"])),
+        *(case["seed"], case["extreme"], case["finer"]),
     )
     return make_grids(case["shapes"], case["seed"], case["spread"], case["outliers"]), model
 

@@ -22,6 +22,7 @@ struct Model {
   const int32_t* last;      // [2H, 2]
   const int32_t* linear;    // [C, 2]
   const int32_t* levels;    // [L, 2]
+  const int32_t* fineness;  // [L]
   const int32_t* cosines;   // [4096]
 };
 
@@ -36,7 +37,8 @@ inline int64_t Floor(int64_t value, int bits) {
 
 class Predictor {
  public:
-  Predictor(const Model& model, int level) : model_(model), levels_(model.levels + 2 * level) {
+  Predictor(const Model& model, int level)
+      : model_(model), levels_(model.levels + 2 * level), fineness_(model.fineness[level]) {
     last_.fill(0);
     prediction_ = Evaluate(last_.data());
   }
@@ -56,16 +58,17 @@ class Predictor {
     const int c = model_.neighbors, h = model_.features;
     int64_t sums[kMaxFeatures];
     for (int j = 0; j < h; ++j) sums[j] = int64_t{model_.first[j]} * 16384;
-    int64_t straight[2] = {levels_[0], levels_[1]};
+    int64_t straight[2] = {0, 0};
     for (int i = 0; i < c; ++i) {
-      const uint64_t phase = static_cast<uint64_t>(int64_t{context[i]} * model_.scales[i]) >> 2;
+      const int64_t turns = int64_t{context[i]} * model_.scales[i];
+      const uint64_t phase = static_cast<uint64_t>(turns) >> (2 + fineness_);
       const int64_t cos = Cos(phase), sin = Sin(phase);
       const int32_t* of_cos = model_.first + (1 + i) * h;
       const int32_t* of_sin = of_cos + c * h;
       for (int j = 0; j < h; ++j) sums[j] += cos * of_cos[j] + sin * of_sin[j];
       for (int k = 0; k < 2; ++k) straight[k] += int64_t{context[i]} * model_.linear[2 * i + k];
     }
-    int64_t out[2] = {straight[0] * 16384, straight[1] * 16384};
+    int64_t out[2] = {int64_t{levels_[0]} * 16384, int64_t{levels_[1]} * 16384};
     for (int j = 0; j < h; ++j) {
       const uint64_t phase = static_cast<uint64_t>(sums[j]) >> 16;
       const int64_t cos = Cos(phase), sin = Sin(phase);
@@ -73,6 +76,8 @@ class Predictor {
         out[k] += cos * model_.last[2 * j + k] + sin * model_.last[2 * (h + j) + k];
       }
     }
+    out[0] = out[0] * (1 << fineness_) + straight[0] * 16384;
+    out[1] += straight[1] * (16384 >> fineness_) + (int64_t{fineness_} << 28);
     const int64_t limit = 16 * kLargest;
     const int64_t mean = std::clamp(Floor(out[0] + (1 << 23), 24), -limit, limit);
     const int64_t code =
@@ -88,6 +93,7 @@ class Predictor {
 
   const Model& model_;
   const int32_t* levels_;
+  int fineness_;
   std::array<int32_t, kMaxNeighbors> last_;
   Prediction prediction_;
 };
