@@ -237,18 +237,16 @@ def pyramid_image():
 
     def make(
         height=11, width=18, channels=3, first=0, count=4, levels=255, seed=0, gain_code=40,
-        spread=1.0,
+        spread=1.0, start=1,
     ):  # fmt: skip
         rng = np.random.default_rng(seed)
-        network = Network(channels, count)
+        network = Network(channels, count, first, start)
         codes = rng.integers(5, 12, len(network.groups), np.uint8)
         integers = [
             np.rint(rng.normal(0, 2, (len(group.rows), *network.shapes[group.name][1:])))
             for group in network.groups
         ]
-        weights = CodedWeights(
-            network, first, codes, [group.astype(np.int32) for group in integers]
-        )
+        weights = CodedWeights(network, codes, [group.astype(np.int32) for group in integers])
         pyramid = Pyramid(height, width, first, count)
         grids = [np.rint(rng.laplace(0, spread, shape)) for shape in pyramid.shapes]
         grids = [grid.astype(np.int32) for grid in grids]

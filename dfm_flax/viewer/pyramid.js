@@ -149,7 +149,7 @@ class Pyramid extends Drawer {
     return { framebuffer, texture, height, width };
   }
 
-  load({ coefficients, grids, gain, scales, linear, filter }) {
+  load({ coefficients, grids, units, scales, linear, filter }) {
     const { gl, programs } = this;
     this.fillList(coefficientList(this.layers, coefficients), this.textures.coefficients);
     this.grids.forEach(({ height, width, quads, texture }, l) => {
@@ -158,7 +158,7 @@ class Pyramid extends Drawer {
       const values = numbers(grids[l].numbers, { 1: Int8Array, 2: Int16Array }[grids[l].bytes]);
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
-          data[4 * ((y >> 2) * columns + x) + (y & 3)] = gain * values[y * width + x];
+          data[4 * ((y >> 2) * columns + x) + (y & 3)] = units[l] * values[y * width + x];
         }
       }
       this.fillList(data, texture);

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from dfm_flax.codec.pyramid.image import PyramidImage, gain_of
+from dfm_flax.codec.pyramid.image import PyramidImage
 from dfm_flax.codec.pyramid.network import SYNTHESIS
 from dfm_flax.viewer.texts import base64_text, floats_text
 
@@ -40,7 +40,7 @@ def picture_of(image: PyramidImage) -> dict[str, Any]:
     return {
         "coefficients": floats_text(*layers),
         "grids": [_whole_numbers(grid) for grid in image.grids],
-        "gain": gain_of(image.gain_code),
+        "units": image.units,
         "scales": weights["scales"].tolist(),
         "linear": linear.tolist(),
         "filter": taps.tolist(),

@@ -392,6 +392,18 @@ CODEC = [
         "models/test_grids.py::test_between_them_it_is_the_sum_of_cosines",
     ),
     Mutant(
+        "dfm_flax/codec/context_model.py",
+        "(mean << fineness)",
+        "mean",
+        "codec/test_context_model.py::test_the_series_are_those_of_real_numbers",
+    ),
+    Mutant(
+        "dfm_flax/codec/pyramid/network.py",
+        "log_scale + fineness",
+        "log_scale - fineness",
+        "codec/pyramid/test_network.py::test_bits_are_the_textbooks",
+    ),
+    Mutant(
         "dfm_flax/codec/pyramid/rate.py",
         "outside = near * rates / math.log(2)",
         "outside = distances * rates / math.log(2)",

@@ -18,7 +18,11 @@ from dfm_flax.viewer.contents import contents_of
 from dfm_flax.viewer.page import write_page
 
 CODEC = Path(__file__).parents[1] / "codec"
-GOLDEN = [CODEC / "golden_v1", CODEC / "golden_v2", CODEC / "pyramid" / "golden_v3"]
+GOLDEN = [
+    CODEC / "golden_v1",
+    CODEC / "golden_v2",
+    *(CODEC / "pyramid" / f"golden_v3{start}" for start in ("", "_start_1")),
+]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--headless",

@@ -1,10 +1,11 @@
 // The bits of grids of numbers under the context machine of dfm_flax/codec/pyramid/network.py,
 // and their gradients, in one pass on a CPU.
 //
-//     (mean, log2 scale) = levels[grid] + linear n + last(first(scales n))
+//     (u mean, log2 (u scale)) = levels[grid] + linear u n + last(first(scales u n))
 //
-// for the neighbors n of a number in its grid; two additive layers of frequency 1. A number takes
-// -log2 of the mass that a Laplace distribution of that mean and scale has within 1/2 of it.
+// for the neighbors n of a number in its grid, and u = 2^-fineness of the grid; two additive layers
+// of frequency 1. A number takes -log2 of the mass that a Laplace distribution of that mean and
+// scale has within 1/2 of it.
 
 #include <algorithm>
 #include <cmath>
@@ -37,7 +38,7 @@ struct Gradients {
 };
 
 struct Grid {
-  int level, height, width;
+  int level, height, width, fineness;
   std::int64_t at;  // of its first number among all
 };
 
@@ -151,7 +152,8 @@ class Machine {
   // the band, the gradient of which others sum up.
   double Row(const Band& band, int y, int x, const float* numbers, float* d_numbers,
              float* d_above) {
-    const auto [level, height, width, at] = band.grid;
+    const auto [level, height, width, fineness, at] = band.grid;
+    const float unit = std::ldexp(1.0f, -fineness);
     const float* grid = numbers + at;
     const int count = std::min(kTile, width - x);
     for (int i = 0; i < sizes_.neighbors; ++i) {
@@ -161,6 +163,7 @@ class Machine {
       const int begin = std::max(0, -column), end = std::min(count, width - column);
       if (row >= 0 && begin < end)
         std::copy_n(grid + std::int64_t(row) * width + column + begin, end - begin, to + begin);
+      for (int p = 0; p < kTile; ++p) to[p] *= unit;
       for (int p = 0; p < kTile; ++p) scaled_[i * kTile + p] = weights_.scales[i] * to[p];
     }
     std::fill_n(values_, kTile, 0.0f);
@@ -175,11 +178,16 @@ class Machine {
         for (int p = 0; p < kTile; ++p) to[p] += weight * around_[i * kTile + p];
       }
     }
+    for (int p = 0; p < kTile; ++p) {
+      predicted_[p] /= unit;
+      predicted_[kTile + p] += float(fineness);
+    }
     LaplaceBits(values_, predicted_, predicted_ + kTile, bits_, d_values_, g_, g_ + kTile);
     double sum = 0;
     for (int p = 0; p < count; ++p) sum += bits_[p];
     if (!d_numbers) return sum;
 
+    for (int p = 0; p < kTile; ++p) g_[p] /= unit;
     for (int k = 0; k < 2; ++k) std::fill(g_ + k * kTile + count, g_ + (k + 1) * kTile, 0.0f);
     float* d_first = lanes_;
     float* d_constant = d_first + kLanes * first_.gradient_size();
@@ -208,7 +216,7 @@ class Machine {
       if (row < 0 || begin >= end) continue;
       float* to = row >= band.top ? d_numbers + at + std::int64_t(row) * width
                                   : d_above + std::int64_t(row - band.top + kAbove) * width;
-      for (int p = begin; p < end; ++p) to[column + p] += d[p];
+      for (int p = begin; p < end; ++p) to[column + p] += unit * d[p];
     }
     return sum;
   }
@@ -249,7 +257,7 @@ using Numbers = ffi::Span<const std::int64_t>;
 ffi::Error Rate(ffi::ThreadPool pool, Array numbers, Array scales, Array first, Array last,
                 Array linear, Array levels, Result bits, Result d_numbers, Result d_scales,
                 Result d_first, Result d_last, Result d_linear, Result d_levels, Numbers heights,
-                Numbers widths, Numbers rows, Numbers columns) {
+                Numbers widths, Numbers fineness, Numbers rows, Numbers columns) {
   const auto first_dims = first.dimensions();
   const std::int64_t neighbors = rows.size();
   if (first_dims.size() != 2) return ffi::Error::InvalidArgument("arrays of other ranks");
@@ -257,13 +265,14 @@ ffi::Error Rate(ffi::ThreadPool pool, Array numbers, Array scales, Array first, 
   std::vector<Band> bands;
   std::int64_t size = 0, above = 0;
   for (std::size_t i = 0; i < heights.size(); ++i) {
-    const Grid grid{int(i), int(heights[i]), int(widths[i]), size};
+    const Grid grid{int(i), int(heights[i]), int(widths[i]), int(fineness[i]), size};
     for (int top = 0; top < grid.height; top += kBand, above += kAbove * grid.width)
       bands.push_back({grid, top, std::min(top + kBand, grid.height), above});
     size += std::int64_t(grid.height) * grid.width;
   }
   if (std::int64_t(numbers.element_count()) != size || columns.size() != rows.size() ||
-      widths.size() != heights.size() || std::int64_t(scales.element_count()) != neighbors ||
+      widths.size() != heights.size() || fineness.size() != heights.size() ||
+      std::int64_t(scales.element_count()) != neighbors ||
       first_dims[0] != 1 + 2 * kFrequency * neighbors ||
       std::int64_t(last.element_count()) != 4 * kFrequency * features ||
       std::int64_t(linear.element_count()) != 2 * neighbors ||
@@ -339,5 +348,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(Rate, dfm::Rate,
                                   .Ret<dfm::Array>()
                                   .Attr<dfm::Numbers>("heights")
                                   .Attr<dfm::Numbers>("widths")
+                                  .Attr<dfm::Numbers>("fineness")
                                   .Attr<dfm::Numbers>("rows")
                                   .Attr<dfm::Numbers>("columns"));

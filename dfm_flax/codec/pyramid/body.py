@@ -11,7 +11,7 @@ from dfm_flax.codec import entropy, grids
 from dfm_flax.codec.fields import FRAME, Reader, varint
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, MAX_LATENTS, MAX_SIDE, Pyramid
 from dfm_flax.codec.pyramid.image import PyramidImage
-from dfm_flax.codec.pyramid.network import Network
+from dfm_flax.codec.pyramid.network import NEWEST_START, Network
 from dfm_flax.codec.pyramid.weights import MAX_STEP_CODE, CodedWeights
 
 VERSION = 3
@@ -26,7 +26,8 @@ def build(image: PyramidImage) -> bytes:
       ValueError: an integer is too large.
     """
     shape, widths, words = entropy.encode(image.weights.integers)
-    flags = (image.channels == 3) << _COLOR | (image.levels == 65535) << _DEEP | shape << _SHAPE
+    flags = (image.channels == 3) << _COLOR | (image.levels == 65535) << _DEEP
+    flags |= shape << _SHAPE | image.weights.network.start << _START
     codes = [*image.weights.step_codes.tolist(), 0]
     pairs = [low | high << 4 for low, high in zip(codes[::2], codes[1::2], strict=False)]
     head = varint(image.height) + varint(image.width)
@@ -54,12 +55,13 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     if max(height, width) > MAX_SIDE:
         raise ValueError(f"{width} x {height}: sides have up to {MAX_SIDE:,} pixels")
     flags, sizes, gain_code = reader.take(3)
-    if flags >> _START:
+    start = flags >> _START
+    if start > NEWEST_START:
         raise ValueError("its machines start from weights that are unknown here")
     first, count = sizes & 15, sizes >> 4
     if not (count >= 1 and first + count <= MAX_GRIDS):
         raise ValueError(f"{count} grids from 2^{first} pixels a cell are none, or too many")
-    network = Network(3 if flags >> _COLOR & 1 else 1, count)
+    network = Network(3 if flags >> _COLOR & 1 else 1, count, first, start)
     groups = network.groups
     pairs = np.frombuffer(reader.take((len(groups) + 1) // 2), np.uint8)
     step_codes = np.stack([pairs & 15, pairs >> 4], 1).ravel()[: len(groups)]
@@ -76,7 +78,7 @@ def parse(height: int, width: int, reader: Reader) -> PyramidImage:
     words = reader.words(reader.varint())
     flat = entropy.decode(words, shape, widths, [math.prod(shape) for shape in shapes])
     integers = [group.reshape(shape) for group, shape in zip(flat, shapes, strict=True)]
-    weights = CodedWeights(network, first, step_codes, integers)
+    weights = CodedWeights(network, step_codes, integers)
     numbers = grids.decode(reader.words(), pyramid.shapes, weights.context_model)
     levels = 65535 if flags >> _DEEP & 1 else 255
     return PyramidImage(levels, pyramid, gain_code, weights, numbers)

@@ -114,7 +114,7 @@ def _trained(
       spare: of an image, see `_Tried`.
     """
     pyramid = planned.pyramid
-    network = Network(image.pixels.shape[-1], pyramid.count)
+    network = Network(image.pixels.shape[-1], pyramid.count, pyramid.first)
     log.info("%s: %d grids from %d pixel(s) a cell", image.name, pyramid.count, 2**pyramid.first)
     target = aim = bound.times(math.exp(-_SPARE / 2))
     tried: list[_Tried] = []
@@ -123,7 +123,7 @@ def _trained(
             image,
             network,
             pyramid,
-            start_floats(network, pyramid.first),
+            start_floats(network),
             gain_of(planned.gain_code),
             planned.trade_off,
             target,

@@ -26,7 +26,7 @@ class PyramidImage(CodedImage):
     Attributes:
       levels: largest sample of the image that it was made from, 255 or 65535.
       pyramid: the sizes of image and grids.
-      gain_code: a unit of the grids stands for 2^((gain_code - 64) / 8).
+      gain_code: a unit of the finest grids stands for 2^((gain_code - 64) / 8).
       weights: of the machines.
       grids: finest first.
     """
@@ -53,6 +53,11 @@ class PyramidImage(CodedImage):
     def num_weights(self) -> int:
         return self.weights.network.num_weights
 
+    @property
+    def units(self) -> list[float]:
+        """What a unit of each grid stands for."""
+        return [gain_of(self.gain_code) * unit for unit in self.weights.network.units]
+
     def render(
         self, height: int, width: int, region: Region | None = None
     ) -> Float32[np.ndarray, "rows columns channels"]:
@@ -60,7 +65,7 @@ class PyramidImage(CodedImage):
             self.weights.network,
             self.weights.floats,
             self.pyramid,
-            gain_of(self.gain_code),
+            self.units,
             self.grids,
             height,
             width,

@@ -94,15 +94,16 @@ def _synthesis_backward(
 synthesis.defvjp(_synthesis, _synthesis_backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def bits(
     numbers: Float32[AnyArray, "latents"],
     arrays: Arrays,
     shapes: tuple[tuple[int, int], ...],
     neighbors: tuple[tuple[int, int], ...],
+    fineness: tuple[int, ...],
 ) -> Float32[jax.Array, ""]:
     """`Network.bits`, of grids of these shapes one after the other."""
-    return _bits(numbers, arrays, shapes, neighbors)[0]
+    return _bits(numbers, arrays, shapes, neighbors, fineness)[0]
 
 
 def _bits(
@@ -110,6 +111,7 @@ def _bits(
     arrays: Arrays,
     shapes: tuple[tuple[int, int], ...],
     neighbors: tuple[tuple[int, int], ...],
+    fineness: tuple[int, ...],
 ) -> tuple[Float32[jax.Array, ""], Arrays]:
     results = [jax.ShapeDtypeStruct((), jnp.float32), *map(_like, (numbers, *arrays))]
     heights, widths = np.array(shapes, np.int64).T.copy()
@@ -121,6 +123,7 @@ def _bits(
         *arrays,
         heights=heights,
         widths=widths,
+        fineness=np.array(fineness, np.int64),
         rows=rows,
         columns=columns,
     )
@@ -130,6 +133,7 @@ def _bits(
 def _bits_backward(
     shapes: tuple[tuple[int, int], ...],
     neighbors: tuple[tuple[int, int], ...],
+    fineness: tuple[int, ...],
     gradients: Arrays,
     g: Float32[AnyArray, ""],
 ) -> tuple[Float32[jax.Array, "latents"], Arrays]:

@@ -8,10 +8,10 @@ Synthesis, of the values v [L] of the grids' series at a pixel, with F = 2:
 
 Context, of the K neighbors n of a latent that come before it, with F = 1:
 
-    (mean, log2 scale) = levels[grid] + linear n + last(first(scales n))
+    (u mean, log2 (u scale)) = levels[grid] + linear u n + last(first(scales u n))
 
-of the Laplace distribution that the latent is coded under. Layers take arguments in periods;
-`scales` are the periods that a unit spans.
+of the Laplace distribution that the latent is coded under; u = 2^-fineness is the unit of its grid.
+Layers take arguments in periods; `scales` are the periods that a unit of 1 spans.
 """
 
 import math
@@ -30,6 +30,8 @@ from dfm_flax.codec.pyramid.geometry import Grids, Values
 from dfm_flax.codec.pyramid.rate import laplace_bits
 from dfm_flax.fourier import Additive
 from dfm_flax.typing import AnyArray
+
+NEWEST_START = 1  # of which new files are
 
 NEIGHBORS = OFFSETS[:8]  # of a latent, (rows, columns) to its neighbors in its grid
 
@@ -58,12 +60,16 @@ class Network:
     Attributes:
       channels: of the image.
       grids: of the pyramid.
+      first: exponent of the finest grid's cells.
+      start: number of the weights that they start from, and of the units of their grids.
       features: between the layers of the synthesis.
       context_features: between the layers of the context.
     """
 
     channels: int
     grids: int
+    first: int = 0
+    start: int = NEWEST_START
     features: int = 12
     context_features: int = 8
 
@@ -86,6 +92,20 @@ class Network:
         }
 
     @property
+    def fineness(self) -> tuple[int, ...]:
+        """How often the unit of each grid is halved.
+
+        A number of a coarse grid acts on many pixels, so that a small step of it is worth its bits.
+        """
+        exponents = range(self.first, self.first + self.grids)
+        return tuple(max(0, exponent - 2) if self.start else 0 for exponent in exponents)
+
+    @property
+    def units(self) -> tuple[float, ...]:
+        """What a unit of each grid is of that of a grid of single pixels."""
+        return tuple(2.0**-halved for halved in self.fineness)
+
+    @property
     def num_weights(self) -> int:
         return sum(map(math.prod, self.shapes.values()))
 
@@ -104,6 +124,10 @@ class Network:
             for of_rows in [frequencies.get(name, np.zeros(shape[0], int))]
             for frequency in np.unique(of_rows)
         ]
+
+    def values(self, grids: Grids, gain: float | Float[AnyArray, ""]) -> Grids:
+        """What the numbers of grids stand for."""
+        return tuple(gain * unit * grid for unit, grid in zip(self.units, grids, strict=True))
 
     def picture(
         self, weights: Weights, values: Values
@@ -134,7 +158,7 @@ class Network:
         if kernels.chosen():
             arrays = tuple(weights[name] for name in _CONTEXT_ARRAYS)
             shapes = tuple(grid.shape for grid in grids)
-            return kernels.bits(numbers, arrays, shapes, NEIGHBORS)
+            return kernels.bits(numbers, arrays, shapes, NEIGHBORS, self.fineness)
         return laplace_bits(numbers, *self.predict(weights, grids)).sum()
 
     def predict(
@@ -151,6 +175,9 @@ class Network:
         sizes: tuple[int, ...],
     ) -> tuple[Float[jax.Array, "latents"], Float[jax.Array, "latents"]]:
         """The same from the neighbors of each latent; `sizes` are the latents of each grid."""
+        fineness = np.repeat(np.array(self.fineness, np.float32), sizes)
+        units = np.exp2(-fineness)
+        neighbors = neighbors * units
         scaled = neighbors * weights["context_scales"][:, None]
         hidden = _CONTEXT(scaled.T, weights["context_first"])
         out = _CONTEXT(hidden, _with_constant(weights["context_last"], jnp.zeros(2))).T
@@ -162,7 +189,7 @@ class Network:
             axis=1,
         )
         mean, log_scale = out + weights["context_linear"].T @ neighbors + levels
-        return mean, log_scale
+        return mean / units, log_scale + fineness
 
 
 def neighbors_of(grids: Grids) -> Float[jax.Array, "neighbors latents"]:

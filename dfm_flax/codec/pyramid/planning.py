@@ -61,8 +61,12 @@ def plan(image: Image, bpp: float | None, quality: float | None) -> Plan:
     pyramid = _pyramid(height, width, first, most)
     while pyramid.size > MAX_LATENTS:
         pyramid = _pyramid(height, width, pyramid.first + 1, most)
-    gain = math.sqrt(trade_off / _UNIT_TRADE_OFF)
-    return Plan(pyramid, gain_code_of(gain), trade_off)
+    return Plan(pyramid, gain_code_of(gain_of_trade_off(trade_off)), trade_off)
+
+
+def gain_of_trade_off(trade_off: float) -> float:
+    """What a unit of the grids stands for, about, at a lambda."""
+    return math.sqrt(trade_off / _UNIT_TRADE_OFF)
 
 
 def _pyramid(height: int, width: int, first: int, most: int) -> Pyramid:

@@ -47,7 +47,9 @@ class Rounding:
         self._gain_code, self.trained = gain_code, trained
         self._grids = [np.asarray(grid, np.int32) for grid in trained.grids]
         gain = gain_of(gain_code)
-        self._numbers = tuple(jnp.asarray(gain * grid, jnp.float32) for grid in self._grids)
+        self._numbers = network.values(
+            tuple(jnp.asarray(grid, jnp.float32) for grid in self._grids), gain
+        )
         self._colors = jnp.asarray(image.pixels.transpose(2, 0, 1), jnp.float32)
         self._matrices = jax.device_put(pyramid.at_pixels())
         self._lengths: dict[bytes, float] = {}
@@ -86,7 +88,7 @@ class Rounding:
         )
 
     def _at(self, codes: UInt8[np.ndarray, "groups"]) -> CodedWeights:
-        return CodedWeights.rounded(self.trained.weights, self._network, self._pyramid.first, codes)
+        return CodedWeights.rounded(self.trained.weights, self._network, codes)
 
     def _cost(self, codes: UInt8[np.ndarray, "groups"], worth: float) -> float:
         weights = self._at(codes)

@@ -1,8 +1,8 @@
 """The weights that every machine over a pyramid starts from; a file has what differs from them.
 
-They are part of the format: whole numbers of 2^-14, trained on photographs of all kinds at once,
-each with grids of its own. A machine of few grids takes those of its cells' sizes, and one for a
-grey image the means over the channels.
+They are part of the format: whole numbers of 2^-14, see `learn_start`. A file says which start is
+its own: new ones have the newest, and the older ones stay readable. A machine of few grids takes
+the weights of its cells' sizes, and one for a grey image the means over the channels.
 """
 
 import functools
@@ -18,10 +18,14 @@ from dfm_flax.codec.pyramid.network import Network
 _CHANNELS = 3
 
 
-def start_weights(network: Network, first: int) -> dict[str, Int32[np.ndarray, "..."]]:
-    """The weights of a network whose finest grid has cells of 2^first pixels."""
-    weights = dict(_stored())
-    used = np.arange(first, first + network.grids)
+def start_weights(network: Network) -> dict[str, Int32[np.ndarray, "..."]]:
+    """The weights that a network starts from.
+
+    Raises:
+      ValueError: there is no start for its sizes.
+    """
+    weights = dict(_stored(network.start))
+    used = np.arange(network.first, network.first + network.grids)
     # Which rows of the first layer the grids have: the constant, then one a grid and a harmonic.
     harmonics = (len(weights["first"]) - 1) // MAX_GRIDS
     rows = np.concatenate([[0], *(1 + i * MAX_GRIDS + used for i in range(harmonics))])
@@ -39,11 +43,11 @@ def start_weights(network: Network, first: int) -> dict[str, Int32[np.ndarray, "
     return weights
 
 
-def start_floats(network: Network, first: int) -> dict[str, Float32[np.ndarray, "..."]]:
+def start_floats(network: Network) -> dict[str, Float32[np.ndarray, "..."]]:
     """The same as numbers, as `Network` takes them."""
     return {
         name: np.ldexp(array.astype(np.float32), -FRACTION)
-        for name, array in start_weights(network, first).items()
+        for name, array in start_weights(network).items()
     }
 
 
@@ -52,7 +56,7 @@ def _mean(sums: Integer[np.ndarray, "..."]) -> Int32[np.ndarray, "..."]:
 
 
 @functools.cache
-def _stored() -> dict[str, Int32[np.ndarray, "..."]]:
-    file = resources.files("dfm_flax.codec.pyramid") / "start.npz"
+def _stored(number: int) -> dict[str, Int32[np.ndarray, "..."]]:
+    file = resources.files("dfm_flax.codec.pyramid") / f"start_{number}.npz"
     with resources.as_file(file) as path, np.load(path) as arrays:
         return {name: arrays[name] for name in arrays.files}

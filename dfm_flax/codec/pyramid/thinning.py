@@ -84,7 +84,7 @@ def _distortion_of_steps(
     """How much the mean squared error grows when a number is one step nearer to zero."""
 
     def draw(grids: Grids) -> Float[jax.Array, "channels height width"]:
-        return network.picture(weights, values_at(tuple(gain * grid for grid in grids), matrices))
+        return network.picture(weights, values_at(network.values(grids, gain), matrices))
 
     picture, pull_back = jax.vjp(draw, grids)
     (slopes,) = pull_back(2 * (picture - colors) / picture.size)

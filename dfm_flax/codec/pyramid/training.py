@@ -28,7 +28,6 @@ from jaxtyping import Float, Int32, PRNGKeyArray, UInt32
 from dfm_flax.codec.pyramid.geometry import Grids, Matrices, Pyramid, values_at
 from dfm_flax.codec.pyramid.network import Network, Weights
 from dfm_flax.codec.pyramid.rate import soft_round
-from dfm_flax.codec.pyramid.start import start_floats
 from dfm_flax.codec.pyramid.weights import estimated_bits
 from dfm_flax.data.images import Image
 from dfm_flax.training.checkpoints import Checkpoints
@@ -99,6 +98,7 @@ class Batch:
     Attributes:
       colors: [C, H, W] in [0, 1].
       matrices: of all pixels.
+      start: weights that a file has the differences from.
       gain: what a unit of the grids stands for.
       target: bits or mean squared error.
       key: of the noise, one a device.
@@ -107,6 +107,7 @@ class Batch:
 
     colors: Float[AnyArray, "channels height width"]
     matrices: Matrices
+    start: Weights
     gain: Float[AnyArray, ""]
     target: Float[AnyArray, ""]
     key: UInt32[AnyArray, "own 2"]
@@ -120,11 +121,12 @@ class ImageFeed:
     Attributes:
       colors: in [0, 1].
       matrices: of all pixels, `Matrices`.
-      gain, target: see `Batch`.
+      start, gain, target: see `Batch`.
     """
 
     colors: Float[AnyArray, "*devices channels height width"]
     matrices: Any
+    start: Weights
     gain: Float[AnyArray, "*devices"]
     target: Float[AnyArray, "*devices"]
 
@@ -137,7 +139,7 @@ class ImageFeed:
 
     def at(self, drawn: tuple[UInt32[AnyArray, "own 2"], Int32[AnyArray, "own"]]) -> Batch:
         """The image, and that key."""
-        return Batch(self.colors, self.matrices, self.gain, self.target, *drawn)
+        return Batch(self.colors, self.matrices, self.start, self.gain, self.target, *drawn)
 
 
 @flax.struct.dataclass
@@ -155,27 +157,25 @@ class Trained:
     trade_off: float
 
 
-def rate_distortion_loss(network: Network, first: int, under_noise: int, wanted: Wanted) -> Loss:
+def rate_distortion_loss(network: Network, under_noise: int, wanted: Wanted) -> Loss:
     """D + lambda R of params {"weights", "grids", "log_lambda"} at a `Batch`.
 
     The grids are trained in about the unit of colors, so that a rate of learning is right for each
     lambda; in units of `gain` they are rounded.
 
     Args:
-      first: exponent of the finest grid's cells.
       under_noise: steps before the grids are rounded.
       wanted: what lambda is steered for.
     """
-    start = start_floats(network, first)
 
     def of(weights: Weights, grids: Grids, batch: Batch) -> tuple[Scalar, Scalar]:
-        numbers = tuple(batch.gain * grid for grid in grids)
+        numbers = network.values(grids, batch.gain)
         picture = network.picture(weights, values_at(numbers, batch.matrices))
-        bits = network.bits(weights, grids) + estimated_bits(network, weights, start)
+        bits = network.bits(weights, grids) + estimated_bits(network, weights, batch.start)
         return jnp.mean((picture - batch.colors) ** 2), bits
 
     def in_units(params: Any, batch: Batch) -> Grids:
-        return tuple(grid / _learned_unit(batch.gain) for grid in params["grids"])
+        return _in_units(network, params["grids"], batch.gain)
 
     def off(params: Any, batch: Batch) -> Scalar:
         """How much too large log R or log D is, of rounded grids; 0 on most steps."""
@@ -234,7 +234,7 @@ def train(
     """Trains, or goes on with the same call that was interrupted.
 
     Args:
-      start: weights to begin with.
+      start: weights to begin with, which a file has the differences from.
       gain: what a unit of the grids stands for.
       trade_off: lambda at the start.
       num_steps: in all.
@@ -245,8 +245,9 @@ def train(
     step, optimizer = _step(network, pyramid, target.of, num_steps)
     colors = np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float32)
     matrices = pyramid.at_pixels()
+    start = {name: np.array(array, np.float32) for name, array in start.items()}
     params: Any = {
-        "weights": {name: np.array(array, np.float32) for name, array in start.items()},
+        "weights": start,
         "grids": tuple(np.zeros(shape, np.float32) for shape in pyramid.shapes),
         "log_lambda": np.float32(math.log(trade_off)),
     }
@@ -262,16 +263,19 @@ def train(
             state, _ = train_loop(
                 step,
                 jax.tree.map(np.asarray, state),
-                ImageFeed(colors, matrices, *numbers),
+                ImageFeed(colors, matrices, start, *numbers),
                 Schedule(end, _LOG_EVERY, _CHECKPOINT_EVERY),
                 checkpoints,
                 names=[image.name],
                 on_log=_shown,
             )
     params = state.params
-    unit = np.asarray(_learned_unit(np.asarray(gain, np.float32)))
-    rounded = tuple(np.rint(np.asarray(grid) / unit) for grid in params["grids"])
-    return Trained(params["weights"], rounded, float(np.exp(params["log_lambda"])))
+    grids = _in_units(network, params["grids"], np.asarray(gain, np.float32))
+    return Trained(
+        params["weights"],
+        tuple(np.rint(np.asarray(grid)) for grid in grids),
+        float(np.exp(params["log_lambda"])),
+    )
 
 
 @functools.lru_cache(maxsize=2)
@@ -281,7 +285,7 @@ def _step(
     """One step, and its optimizer: kept, so that all trainings alike are compiled once."""
     under_noise = num_steps - round(_ROUNDED * num_steps)
     optimizer = _optimizer(pyramid, under_noise, num_steps)
-    loss = rate_distortion_loss(network, pyramid.first, under_noise, wanted)
+    loss = rate_distortion_loss(network, under_noise, wanted)
     return make_step(loss, optimizer), optimizer
 
 
@@ -356,9 +360,10 @@ def _optimizer(pyramid: Pyramid, under_noise: int, num_steps: int) -> optax.Grad
     )
 
 
-def _learned_unit(gain: Float[AnyArray, ""]) -> Float[jax.Array, ""]:
-    """What a unit of the grids stands for while they learn."""
-    return jnp.clip(gain, *_GAINS)
+def _in_units(network: Network, grids: Grids, gain: Float[AnyArray, ""]) -> Grids:
+    """The numbers of grids that are learned in about the unit of colors."""
+    learned = jnp.clip(gain, *_GAINS)
+    return tuple(grid / (learned * unit) for unit, grid in zip(network.units, grids, strict=True))
 
 
 def _grid_rate(exponent: int) -> float:

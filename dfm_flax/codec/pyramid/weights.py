@@ -24,13 +24,11 @@ class CodedWeights:
 
     Attributes:
       network: their structure.
-      first: exponent of the finest grid's cells, which says where its weights start.
       step_codes: of the step size of each group, which is 2^-code.
       integers: of each group, what its weights add to the start, in step sizes.
     """
 
     network: Network
-    first: int
     step_codes: UInt8[np.ndarray, "groups"]
     integers: list[Int32[np.ndarray, "..."]]
 
@@ -39,16 +37,15 @@ class CodedWeights:
         cls,
         weights: Weights,
         network: Network,
-        first: int,
         step_codes: UInt8[np.ndarray, "groups"],
     ) -> "CodedWeights":
         """Weights to the nearest multiples of the step sizes from the start."""
-        start = start_weights(network, first)
+        start = start_weights(network)
         integers = [
             _to_steps(np.asarray(weights[group.name]), start[group.name], group.rows, code)
             for group, code in zip(network.groups, step_codes, strict=True)
         ]
-        return cls(network, first, step_codes, integers)
+        return cls(network, step_codes, integers)
 
     @functools.cached_property
     def whole(self) -> dict[str, Int32[np.ndarray, "..."]]:
@@ -57,7 +54,7 @@ class CodedWeights:
         Raises:
           ValueError: one is too large.
         """
-        start = start_weights(self.network, self.first)
+        start = start_weights(self.network)
         weights = {name: array.astype(np.int64) for name, array in start.items()}
         for group, code, integers in zip(
             self.network.groups, self.step_codes, self.integers, strict=True
@@ -83,7 +80,8 @@ class CodedWeights:
           ValueError: a weight is too large.
         """
         names = ("scales", "first", "last", "linear", "levels")
-        return ContextModel(*(self.whole[f"context_{name}"] for name in names))
+        scales, first, last, linear, levels = (self.whole[f"context_{name}"] for name in names)
+        return ContextModel(scales, first, last, linear, levels, self.network.fineness)
 
 
 def _to_steps(

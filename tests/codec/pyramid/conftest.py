@@ -69,7 +69,7 @@ def textbook():
             return y.T.reshape(-1, *values.shape[1:])
 
         @classmethod
-        def predict(cls, weights, grids, neighbors):
+        def predict(cls, weights, grids, neighbors, fineness):
             w = cls.double(weights)
             outputs = []
             for level, grid in enumerate(grids):
@@ -80,9 +80,12 @@ def textbook():
                     for i, (dy, dx) in enumerate(neighbors):
                         at = row + dy, column + dx
                         if 0 <= at[0] < height and 0 <= at[1] < width:
-                            x[place, i] = grid[at]
+                            x[place, i] = grid[at] / 2 ** fineness[level]
                 y = layers(x, w["context_scales"], w["context_first"], w["context_last"], 1)
-                outputs.append(y + x @ w["context_linear"] + w["context_levels"][level])
+                y = y + x @ w["context_linear"] + w["context_levels"][level]
+                y[:, 0] *= 2 ** fineness[level]
+                y[:, 1] += fineness[level]
+                outputs.append(y)
             return np.concatenate(outputs).T
 
     return Textbook

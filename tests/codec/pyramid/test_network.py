@@ -29,14 +29,16 @@ def test_pictures_are_the_textbooks(path, channels, random_weights, textbook):
     np.testing.assert_allclose(network.sharpen(weights, drawn), expected, atol=1e-6)
 
 
-def test_bits_are_the_textbooks(path, random_weights, textbook):
-    network = Network(3, 3)
+@pytest.mark.parametrize("start", [0, 1])
+def test_bits_are_the_textbooks(path, start, random_weights, textbook):
+    network = Network(3, 3, 2, start)
     weights = random_weights(network)
     rng = np.random.default_rng(2)
     grids = tuple(
         np.rint(rng.laplace(0, 2, shape)).astype(np.float32) for shape in [(4, 6), (2, 3), (1, 1)]
     )
-    mean, log_scale = textbook.predict(weights, grids, NEIGHBORS)
+    fineness = [0, 0, 0] if start == 0 else [0, 1, 2]
+    mean, log_scale = textbook.predict(weights, grids, NEIGHBORS, fineness)
     found = network.predict(weights, grids)
     np.testing.assert_allclose(found[0], mean, atol=2e-5)
     np.testing.assert_allclose(found[1], log_scale, atol=2e-5)

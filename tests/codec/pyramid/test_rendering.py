@@ -22,6 +22,7 @@ def by_textbook(image, textbook, at_y, at_x):
     def draw(at_y, at_x):
         values = [
             gain_of(image.gain_code)
+            / 2 ** max(0, exponent - 2)
             * (series(at_y / 2**exponent, len(grid)) @ grid)
             @ series(at_x / 2**exponent, grid.shape[1]).T
             for grid, exponent in zip(image.grids, image.pyramid.exponents, strict=True)
@@ -42,7 +43,8 @@ def by_textbook(image, textbook, at_y, at_x):
 def test_at_its_own_size_it_is_what_is_trained(changes, pyramid_image):
     image = pyramid_image(**changes)
     network, weights = image.weights.network, image.weights.floats
-    grids = tuple(np.float32(gain_of(image.gain_code)) * grid for grid in image.grids)
+    numbers = tuple(grid.astype(np.float32) for grid in image.grids)
+    grids = network.values(numbers, gain_of(image.gain_code))
     picture = network.draw(weights, values_at(grids, image.pyramid.at_pixels()))
     expected = np.clip(network.sharpen(weights, picture), 0, 1).transpose(1, 2, 0)
     found = image.render(11, 18)

@@ -29,7 +29,7 @@ def make_rounding(photo):
         rng = np.random.default_rng(0)
         weights = {
             name: array + rng.normal(0, away, array.shape).astype(np.float32)
-            for name, array in start_floats(network, 0).items()
+            for name, array in start_floats(network).items()
         }
         grids = tuple(
             np.rint(rng.laplace(0, spread, shape)).astype(np.float32) for shape in pyramid.shapes

@@ -37,7 +37,7 @@ class Stop:
 def test_an_interrupted_run_goes_on_to_the_same_end(dispatches, tmp_path, photo, monkeypatch):
     monkeypatch.setattr(training, "_LOG_EVERY", 10)
     monkeypatch.setattr(training, "_CHECKPOINT_EVERY", 10)
-    start = start_floats(NETWORK, 0)
+    start = start_floats(NETWORK)
     arguments = photo(16, 20), NETWORK, PYRAMID, start, 0.3, 2e-3, Target(bits=600.0), 40
     whole = train(*arguments, tmp_path / "whole")
     stops = iter([None] * dispatches + [signal.SIGINT])
@@ -59,7 +59,7 @@ def test_the_last_part_for_another_target(tmp_path, photo, monkeypatch):
     """The first part is taken from the folder, and the end is as if it had been trained again."""
     taken = []
     monkeypatch.setattr(training, "_shown", lambda progress: taken.append(progress.step) or {})
-    arguments = photo(16, 20), NETWORK, PYRAMID, start_floats(NETWORK, 0), 0.3, 2e-3
+    arguments = photo(16, 20), NETWORK, PYRAMID, start_floats(NETWORK), 0.3, 2e-3
     arguments = *arguments, Target(bits=9000.0), 150
     once = train(*arguments, tmp_path / "a")
     assert taken == [50, 90, 100, 150]
@@ -78,10 +78,10 @@ def test_trainings_alike_are_compiled_once(tmp_path, photo, monkeypatch):
 
     def counted(*arguments):
         loss = rate_distortion_loss(*arguments)
-        return lambda *inputs: traced.append(arguments[3]) or loss(*inputs)
+        return lambda *inputs: traced.append(arguments[2]) or loss(*inputs)
 
     monkeypatch.setattr(training, "rate_distortion_loss", counted)
-    start = start_floats(NETWORK, 0)
+    start = start_floats(NETWORK)
     shared = NETWORK, PYRAMID, start
     training._step.cache_clear()
     train(photo(16, 20), *shared, 0.3, 2e-3, Target(bits=600.0), 30, tmp_path)
@@ -95,11 +95,11 @@ def test_trainings_alike_are_compiled_once(tmp_path, photo, monkeypatch):
 
 
 def test_other_settings_do_not_go_on_with_a_run(photo):
-    image, start = photo(16, 20), start_floats(NETWORK, 0)
+    image, start = photo(16, 20), start_floats(NETWORK)
     moved = dict(start, bias=start["bias"] + np.float32(1e-3))
     settings = [NETWORK, PYRAMID, start, 0.3, 2e-3, Target(bits=600.0), 40, 0]
     changed = [
-        Network(3, 3, 10), Pyramid(16, 20, 1, 3), moved, 0.31, 2.1e-3, Target(mse=1e-3), 41, 1
+        Network(3, 3, 1), Pyramid(16, 20, 1, 3), moved, 0.31, 2.1e-3, Target(mse=1e-3), 41, 1
     ]  # fmt: skip
     others = [
         (image, [*settings[:i], other, *settings[i + 1 :]]) for i, other in enumerate(changed)
@@ -127,15 +127,17 @@ def test_other_settings_do_not_go_on_with_a_run(photo):
 def test_lambda_moves_towards_the_target(photo, target, step, gradient):
     rng = np.random.default_rng(0)
     params = {
-        "weights": start_floats(NETWORK, 0),
+        "weights": start_floats(NETWORK),
         "grids": tuple(rng.normal(0, 1, shape).astype(np.float32) for shape in PYRAMID.shapes),
         "log_lambda": jnp.float32(-6.0),
     }
     colors = photo(16, 20).pixels.transpose(2, 0, 1)
     key = np.asarray(jax.random.PRNGKey(0))[None]
     numbers = np.asarray(0.3, np.float32), np.asarray(target.value, np.float32)
-    batch = Batch(colors, PYRAMID.at_pixels(), *numbers, key, np.array([step], np.int32))
-    loss = rate_distortion_loss(NETWORK, PYRAMID.first, 100, target.of)
+    batch = Batch(
+        colors, PYRAMID.at_pixels(), params["weights"], *numbers, key, np.array([step], np.int32)
+    )
+    loss = rate_distortion_loss(NETWORK, 100, target.of)
 
     def of(log_lambda):
         return loss(params | {"log_lambda": log_lambda}, batch, jax.random.PRNGKey(0))

@@ -5,14 +5,19 @@ import pytest
 from dfm_flax.codec import entropy
 from dfm_flax.codec.context_model import FRACTION, MAX_WEIGHT, OFFSETS
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS
-from dfm_flax.codec.pyramid.network import NEIGHBORS, Network
+from dfm_flax.codec.pyramid.network import NEIGHBORS, NEWEST_START, Network
 from dfm_flax.codec.pyramid.start import start_floats, start_weights
 from dfm_flax.codec.pyramid.weights import CodedWeights, estimated_bits
 
 
-def test_the_start_is_whole_and_in_range():
-    weights = start_weights(Network(3, MAX_GRIDS), 0)
-    floats = start_floats(Network(3, MAX_GRIDS), 0)
+@pytest.fixture(params=range(NEWEST_START + 1))
+def start(request):
+    return request.param
+
+
+def test_a_start_is_whole_and_in_range(start):
+    weights = start_weights(Network(3, MAX_GRIDS, start=start))
+    floats = start_floats(Network(3, MAX_GRIDS, start=start))
     for name, array in weights.items():
         assert array.dtype == np.int32
         assert np.abs(array).max() < MAX_WEIGHT
@@ -20,9 +25,10 @@ def test_the_start_is_whole_and_in_range():
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 7), (1, 6), (0, 1), (3, 2), (6, 1)])
-def test_few_grids_take_the_weights_of_their_cells(first, count, textbook):
+def test_few_grids_take_the_weights_of_their_cells(start, first, count, textbook):
     """A picture of them is that of all grids, of which the others are 0, but for constants."""
-    every, few = start_floats(Network(3, MAX_GRIDS), 0), start_floats(Network(3, count), first)
+    every = start_floats(Network(3, MAX_GRIDS, start=start))
+    few = start_floats(Network(3, count, first, start))
     np.testing.assert_array_equal(few["scales"], every["scales"][first : first + count])
     np.testing.assert_array_equal(
         few["context_levels"], every["context_levels"][first : first + count]
@@ -40,9 +46,9 @@ def test_few_grids_take_the_weights_of_their_cells(first, count, textbook):
     )
 
 
-def test_a_gray_start_is_the_mean_of_the_colors(textbook):
+def test_a_gray_start_is_the_mean_of_the_colors(start, textbook):
     """Of a picture before the filter, and of the filter on equal channels."""
-    gray, color = (start_floats(Network(channels, 5), 1) for channels in (1, 3))
+    gray, color = (start_floats(Network(channels, 5, 1, start)) for channels in (1, 3))
     values = np.random.default_rng(1).normal(0, 1, (5, 3, 4))
     mean = textbook.draw(color, values).mean(axis=0, keepdims=True)
     # Each of the weights is rounded down to a whole number.
@@ -53,15 +59,15 @@ def test_a_gray_start_is_the_mean_of_the_colors(textbook):
 
 def test_there_is_no_start_for_other_networks():
     with pytest.raises(ValueError, match="there is no start"):
-        start_weights(Network(3, 4, features=9), 0)
+        start_weights(Network(3, 4, features=9))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_weights_are_rounded_to_steps_from_the_start(channels, random_weights):
-    network = Network(channels, 3)
-    weights, start = random_weights(network), start_floats(network, 2)
+    network = Network(channels, 3, 2)
+    weights, start = random_weights(network), start_floats(network)
     codes = np.arange(len(network.groups), dtype=np.uint8) % 15
-    coded = CodedWeights.rounded(weights, network, 2, codes)
+    coded = CodedWeights.rounded(weights, network, codes)
     for group, code, integers in zip(network.groups, codes.tolist(), coded.integers, strict=True):
         step = 2.0**-code
         rounded = coded.floats[group.name][group.rows]
@@ -76,10 +82,10 @@ def test_weights_are_rounded_to_steps_from_the_start(channels, random_weights):
 
 
 def test_zeros_are_the_start():
-    network = Network(3, 4)
-    start = start_weights(network, 1)
-    floats = start_floats(network, 1)
-    coded = CodedWeights.rounded(floats, network, 1, np.full(len(network.groups), 3, np.uint8))
+    network = Network(3, 4, 1)
+    start = start_weights(network)
+    floats = start_floats(network)
+    coded = CodedWeights.rounded(floats, network, np.full(len(network.groups), 3, np.uint8))
     assert all(not integers.any() for integers in coded.integers)
     for name, array in coded.whole.items():
         np.testing.assert_array_equal(array, start[name])
@@ -88,19 +94,19 @@ def test_zeros_are_the_start():
 def test_a_weight_that_is_too_large():
     network = Network(3, 2)
     codes = np.zeros(len(network.groups), np.uint8)
-    coded = CodedWeights.rounded(start_floats(network, 0), network, 0, codes)
+    coded = CodedWeights.rounded(start_floats(network), network, codes)
     coded.integers[-1][:] = 70  # of the context, more than 64
     with pytest.raises(ValueError, match="exceeds 64"):
         _ = coded.context_model
     coded.integers[0][:] = 2**20
     with pytest.raises(ValueError, match="a weight is too large"):
-        _ = CodedWeights(network, 0, codes, coded.integers).whole
+        _ = CodedWeights(network, codes, coded.integers).whole
 
 
-@pytest.mark.parametrize("count", [1, 4])
-def test_the_context_in_whole_numbers_is_that_of_training(pyramid_image, count):
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_context_in_whole_numbers_is_that_of_training(pyramid_image, start, count):
     """The decoder's mean within a sixteenth, and the width within an eighth of an octave."""
-    image = pyramid_image(21, 34, count=count, spread=2.0)
+    image = pyramid_image(21, 34, count=count, spread=2.0, start=start)
     network, model = image.weights.network, image.weights.context_model
     assert OFFSETS[: len(NEIGHBORS)] == NEIGHBORS
     means, log_scales = network.predict(
@@ -127,13 +133,13 @@ def test_the_context_in_whole_numbers_is_that_of_training(pyramid_image, count):
 def test_estimated_bits_are_about_those_of_the_coder():
     """Of weights that are Laplacian around their start, at the step size that is assumed."""
     network, rng = Network(3, MAX_GRIDS), np.random.default_rng(0)
-    start = start_floats(network, 0)
+    start = start_floats(network)
     weights = {
         name: array + rng.laplace(0, 0.1, array.shape).astype(np.float32)
         for name, array in start.items()
     }
     codes = np.full(len(network.groups), 7, np.uint8)
-    coded = CodedWeights.rounded(weights, network, 0, codes)
+    coded = CodedWeights.rounded(weights, network, codes)
     shape, widths = entropy.best_models(coded.integers)
     bits = sum(
         entropy.bits(shape, width, integers)
