@@ -50,7 +50,7 @@ _CORRECTED_FROM = 0.6  # the part of training that all targets of an image share
 
 _WEIGHTS_RATE = 0.01  # learning rate of the machines
 _ROUNDED_WEIGHTS_RATE = 0.002  # when the grids are rounded, falling to 0
-_WARMUP = 50  # steps
+_WARMUP = 300  # steps, or a tenth of all
 _GRID_RATE, _MAX_GRID_RATE = 0.077, 0.11  # of cells of four pixels; half or twice of the next
 _GAINS = 0.5, 2.0  # between which grids learn in the unit of colors; beyond, in that many units
 _LAST_GRID_RATE = 0.01  # relative, so that lambda has a say to the end
