@@ -5,8 +5,11 @@ python -m dfm_flax.codec.pyramid.learn_start photos -o start.npz --workdir runs/
 Round after round a crop of each photograph is trained from the same start, and the start moves to
 the medians of the weights that came of it (Nichol et al., "On First-Order Meta-Learning
 Algorithms", 2018, with medians for means: what a file adds to the start costs bits by its
-magnitude). Crops and lambdas are other ones in each round. With --workdir an interrupted command
-goes on where it was.
+magnitude). Crops and lambdas are other ones in each round. An interrupted command goes on where it
+was, by its --workdir.
+
+What it writes becomes the start of new files as `start_N.npz`, with N as `network.NEWEST_START`;
+those before stay as they are, for the files that have them.
 """
 
 import argparse
@@ -28,7 +31,8 @@ from dfm_flax.codec.pyramid.start import start_floats
 from dfm_flax.codec.pyramid.training import Target, train
 from dfm_flax.data.image_files import list_files
 from dfm_flax.data.images import Image, read_image
-from dfm_flax.files import atomic_path
+from dfm_flax.errors import DfmError, UsageError
+from dfm_flax.files import atomic_path, check_writable
 
 log = logging.getLogger(__name__)
 
@@ -109,17 +113,24 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s", force=True)
     log.setLevel(logging.INFO)
-    images = [read_image(file) for file in list_files(options.images)]
-    start = learn(
-        [image for image in images if image.pixels.shape[-1] == 3],
-        start_floats(_NETWORK),
-        options.rounds,
-        options.steps,
-        options.workdir,
-        options.seed,
-    )
-    with atomic_path(options.out) as path:
-        np.savez(path, **in_units(start))
+    try:
+        check_writable(options.out)
+        images = [read_image(file) for file in list_files(options.images)]
+        photographs = [image for image in images if image.pixels.shape[-1] == 3]
+        if not photographs:
+            raise UsageError("none of the images is in color")
+        start = learn(
+            photographs,
+            start_floats(_NETWORK),
+            options.rounds,
+            options.steps,
+            options.workdir,
+            options.seed,
+        )
+    except DfmError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
+    with atomic_path(options.out) as path, path.open("wb") as file:
+        np.savez(file, **in_units(start))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,30 @@ def test_the_command_writes_what_the_package_reads(photo, tmp_path, monkeypatch,
         assert any((learned[name] != before[name]).any() for name in before)
 
 
-def test_units(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "out", "message"),
+    [
+        ("gray.png", "start.npz", "none of the images is in color"),
+        ("missing.png", "start.npz", "missing.png"),
+        ("gray.png", "gray.png/start.npz", "cannot write"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_one_line(
+    name, out, message, photo, tmp_path, monkeypatch, capsys
+):
+    write_image(tmp_path / "gray.png", photo(24, 32, channels=1).pixels)
+    arguments = f"learn_start {tmp_path / name} -o {tmp_path / out} --workdir {tmp_path / 'run'}"
+    monkeypatch.setattr("sys.argv", arguments.split())
+    with pytest.raises(SystemExit) as raised:
+        learn_start.main()
+    assert raised.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_units():
     start = start_weights(NETWORK)
     for name, array in in_units(start_floats(NETWORK)).items():
         np.testing.assert_array_equal(array, start[name])
