@@ -14,14 +14,15 @@ those before stay as they are, for the files that have them.
 
 import argparse
 import itertools
-import logging
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
+from tqdm import tqdm
 
 from dfm_flax.codec.context_model import FRACTION
 from dfm_flax.codec.pyramid.geometry import MAX_GRIDS, Pyramid
@@ -33,8 +34,6 @@ from dfm_flax.data.image_files import list_files
 from dfm_flax.data.images import Image, read_image
 from dfm_flax.errors import DfmError, UsageError
 from dfm_flax.files import atomic_path, check_writable
-
-log = logging.getLogger(__name__)
 
 Start = dict[str, Float32[np.ndarray, "..."]]
 
@@ -78,7 +77,7 @@ def learn(
         medians = {name: np.median([one[name] for one in trained], axis=0) for name in start}
         moved = math.sqrt(sum(float(np.sum((medians[name] - start[name]) ** 2)) for name in start))
         start = {name: array.astype(np.float32) for name, array in medians.items()}
-        log.info("round %d: the start moved by %.3f", number, moved)
+        tqdm.write(f"round {number}: the start moved by {moved:.3f}", file=sys.stderr)
     return start
 
 
@@ -111,8 +110,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="of each training (default: 1000)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    logging.basicConfig(format="%(message)s", force=True)
-    log.setLevel(logging.INFO)
     try:
         check_writable(options.out)
         images = [read_image(file) for file in list_files(options.images)]
