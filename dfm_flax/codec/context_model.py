@@ -54,7 +54,7 @@ class ContextModel:
         the mean and the logarithm to base 2 of the scale b.
       linear: [C, 2], from the neighbors to the same two.
       levels: [L, 2], constants of each grid, the finest first.
-      fineness: [L], how often the unit of each grid is halved; or none, for never.
+      fineness: [L], how often the unit of each grid is halved.
 
     Raises:
       ValueError: the shapes do not fit together, or exceed the limits, or a weight does.
@@ -65,7 +65,7 @@ class ContextModel:
     last: Int32[np.ndarray, "_cosines_and_sines _outputs"]
     linear: Int32[np.ndarray, "_neighbors _outputs"]
     levels: Int32[np.ndarray, "_levels _outputs"]
-    fineness: tuple[int, ...] = ()
+    fineness: tuple[int, ...]
 
     def __post_init__(self) -> None:
         neighbors, features, levels = self.scales.size, len(self.last) // 2, len(self.levels)
@@ -76,7 +76,7 @@ class ContextModel:
                 f"{features} features and {levels} levels are none, or more than {MAX_FEATURES} "
                 f"and {MAX_LEVELS}"
             )
-        if len(self.fineness) not in (0, levels) or not set(self.fineness) <= set(_FINENESS):
+        if len(self.fineness) != levels or not set(self.fineness) <= set(_FINENESS):
             raise ValueError(f"grids cannot be finer {self.fineness} times")
         shapes = [weights.shape for weights in self.arrays]
         expected = [
@@ -105,7 +105,7 @@ class ContextModel:
         """
         # Sums of products go through float64, which holds whole numbers below 2^53 exactly: BLAS
         # is many times faster than NumPy's loop over integers, and these stay below 2^42.
-        fineness = self.fineness[level] if self.fineness else 0
+        fineness = self.fineness[level]
         waves = _waves(neighbors * self.scales[:, None].astype(np.int64) >> (2 + fineness))
         sums = _product(self.first[1:], waves) + (self.first[0].astype(np.int64)[:, None] << 14)
         sums = _product(self.last, _waves(sums >> 16))

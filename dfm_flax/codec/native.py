@@ -109,9 +109,8 @@ class _Model(ctypes.Structure):
 
     @classmethod
     def of(cls, model: ContextModel) -> "_Model":
-        fineness = np.array(model.fineness or [0] * len(model.levels), np.int32)
-        weights = *model.arrays, fineness, cosine_table()
-        arrays = [np.ascontiguousarray(array) for array in weights]
+        parts = *model.arrays, np.array(model.fineness, np.int32), cosine_table()
+        arrays = [np.ascontiguousarray(part) for part in parts]
         addresses = [weights.ctypes.data for weights in arrays]
         made = cls(model.scales.size, model.first.shape[1], *addresses)
         made.arrays = arrays

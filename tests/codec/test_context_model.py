@@ -20,14 +20,14 @@ def random_model(neighbors=8, features=8, levels=3, seed=0, fineness=()):
         last=weights(0.3, 2 * features, 2),
         linear=weights(0.1, neighbors, 2),
         levels=weights(1, levels, 2),
-        fineness=fineness,
+        fineness=fineness or (0,) * levels,
     )
 
 
 def by_numpy(model, neighbors, level):
     """The mean and log2 b by the formula of the series, in float64; and how far off we may be."""
     scales, first, last, linear, levels = (weights / 2**14 for weights in model.arrays)
-    fineness = model.fineness[level] if model.fineness else 0
+    fineness = model.fineness[level]
     neighbors = neighbors / 2**fineness
 
     def waves(x):
@@ -55,7 +55,7 @@ def test_the_series_are_those_of_real_numbers(neighbors, features, fineness):
         assert np.abs(mean / 16 - real_mean).max() <= wrong[0] + 1 / 32
         assert np.abs(code / 8 - np.clip(real_log, -5, 5)).max() <= wrong[1] + 1 / 16
         # The bounds are far apart from what is typical.
-        finer = 2 ** (fineness[level] if fineness else 0)
+        finer = 2 ** model.fineness[level]
         assert np.sqrt(np.mean((mean / 16 - real_mean) ** 2)) < 0.03 * finer
         assert np.sqrt(np.mean((code / 8 - np.clip(real_log, -5, 5)) ** 2)) < 0.05
 

@@ -153,7 +153,7 @@ class Machine {
   double Row(const Band& band, int y, int x, const float* numbers, float* d_numbers,
              float* d_above) {
     const auto [level, height, width, fineness, at] = band.grid;
-    const float unit = std::ldexp(1.0f, -fineness);
+    const float unit = std::ldexp(1.0f, -fineness), per_unit = std::ldexp(1.0f, fineness);
     const float* grid = numbers + at;
     const int count = std::min(kTile, width - x);
     for (int i = 0; i < sizes_.neighbors; ++i) {
@@ -163,8 +163,10 @@ class Machine {
       const int begin = std::max(0, -column), end = std::min(count, width - column);
       if (row >= 0 && begin < end)
         std::copy_n(grid + std::int64_t(row) * width + column + begin, end - begin, to + begin);
-      for (int p = 0; p < kTile; ++p) to[p] *= unit;
-      for (int p = 0; p < kTile; ++p) scaled_[i * kTile + p] = weights_.scales[i] * to[p];
+      for (int p = 0; p < kTile; ++p) {
+        to[p] *= unit;
+        scaled_[i * kTile + p] = weights_.scales[i] * to[p];
+      }
     }
     std::fill_n(values_, kTile, 0.0f);
     std::copy_n(grid + std::int64_t(y) * width + x, count, values_);
@@ -179,7 +181,7 @@ class Machine {
       }
     }
     for (int p = 0; p < kTile; ++p) {
-      predicted_[p] /= unit;
+      predicted_[p] *= per_unit;
       predicted_[kTile + p] += float(fineness);
     }
     LaplaceBits(values_, predicted_, predicted_ + kTile, bits_, d_values_, g_, g_ + kTile);
@@ -187,7 +189,7 @@ class Machine {
     for (int p = 0; p < count; ++p) sum += bits_[p];
     if (!d_numbers) return sum;
 
-    for (int p = 0; p < kTile; ++p) g_[p] /= unit;
+    for (int p = 0; p < kTile; ++p) g_[p] *= per_unit;
     for (int k = 0; k < 2; ++k) std::fill(g_ + k * kTile + count, g_ + (k + 1) * kTile, 0.0f);
     float* d_first = lanes_;
     float* d_constant = d_first + kLanes * first_.gradient_size();

@@ -65,7 +65,7 @@ class PyramidImage(CodedImage):
             self.weights.network,
             self.weights.floats,
             self.pyramid,
-            self.units,
+            gain_of(self.gain_code),
             self.grids,
             height,
             width,

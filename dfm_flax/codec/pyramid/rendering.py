@@ -46,7 +46,7 @@ def render(
     network: Network,
     weights: Weights,
     pyramid: Pyramid,
-    units: list[float],
+    gain: float,
     grids: list[Int32[np.ndarray, "_height _width"]],
     height: int,
     width: int,
@@ -61,9 +61,7 @@ def render(
     across = _parts(left, columns, width, pyramid.width, _COLUMNS)
     down = _parts(top, rows, height, pyramid.height, _ROWS)
     picture = np.empty((rows, columns, network.channels), np.float32)
-    numbers = tuple(
-        np.float32(unit) * grid.astype(np.float32) for unit, grid in zip(units, grids, strict=True)
-    )
+    numbers = network.values(tuple(grid.astype(np.float32) for grid in grids), gain)
     total = len(across) * len(down)
     with tqdm(total=total, unit="tile", delay=2, leave=False, disable=None) as bar:
         for x in across:
